@@ -1,6 +1,7 @@
 //! One document in, signed deliveries out: the webhook gateway of an OpenClaw assistant. ARCHITECTURE.md has the map.
 #![forbid(unsafe_code)]
 
+pub mod admin; // the API
 pub mod clock; // time as a parameter
 pub mod document; // openclaw.yaml -> what must exist
 pub mod event; // what happened

@@ -1,5 +1,7 @@
 //! The plan as data: what the API answers, `--format json` prints, `--out` keeps. `schema/plan.schema.json` describes it.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -114,27 +116,44 @@ pub struct Drift {
     pub message: String,
 }
 
-/// A diagnostic of the document, as data.
+/// A diagnostic of the document, as data: the members that `validate --format json` prints.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiagnosticRow {
-    /// `error` or `warning`.
-    pub severity: String,
     /// `OC102`.
     pub code: String,
+    /// `error`, `warning` or `note`.
+    pub severity: String,
+    /// The document's path; empty: no file's.
+    pub file: String,
+    /// The field; empty: the document as a whole.
+    pub path: String,
+    /// From 1; 0: the document as a whole.
+    pub line: u32,
+    /// In characters, from 1; 0: the document as a whole.
+    pub column: u32,
     /// What is wrong.
     pub message: String,
-    /// Where: `openclaw.yaml`.
-    #[serde(default)]
-    pub path: Option<String>,
-    /// The line, from 1.
-    #[serde(default)]
-    pub line: Option<u64>,
-    /// The column in characters, from 1.
-    #[serde(default)]
-    pub column: Option<u64>,
     /// How to mend it.
     #[serde(default)]
-    pub hint: Option<String>,
+    pub hints: Vec<String>,
+    /// The line, masked.
+    #[serde(default)]
+    pub shown: Option<String>,
+}
+
+impl fmt::Display for DiagnosticRow {
+    /// `openclaw.yaml:14:9: webhooks.outbound.a.events[2]: unknown event "mesage.sent"`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.file.is_empty(), self.line) {
+            (true, _) => {}
+            (false, 0) => write!(f, "{}: ", self.file)?,
+            (false, line) => write!(f, "{}:{line}:{}: ", self.file, self.column)?,
+        }
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)
+    }
 }
 
 impl PlanDocument {

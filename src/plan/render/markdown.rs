@@ -62,11 +62,10 @@ pub fn render(plan: &PlanDocument) -> String {
         .iter()
         .map(|d| format!("{}  {}: {}", d.address, d.reason, d.message));
     push_notes(&mut out, "Drift: what runs is not what was applied", drift);
-    let diagnostics = plan.diagnostics.iter().map(|d| {
-        let line = d.line.map_or(String::new(), |line| format!(":{line}"));
-        let place = d.path.as_ref().map_or(String::new(), |path| format!("{path}{line}: "));
-        format!("{}[{}]: {place}{}", d.severity, d.code, d.message)
-    });
+    let diagnostics = plan
+        .diagnostics
+        .iter()
+        .map(|d| format!("{}[{}]: {d}", d.severity, d.code));
     push_notes(&mut out, "Diagnostics", diagnostics);
     push_notes(&mut out, "Not checked here", plan.not_checked.iter().cloned());
 

@@ -67,13 +67,15 @@ fn full() -> PlanDocument {
         message: "127.0.0.1:8790 is in use".to_owned(),
     }];
     plan.diagnostics = vec![DiagnosticRow {
-        severity: "warning".to_owned(),
         code: "OC310".to_owned(),
+        severity: "warning".to_owned(),
+        file: "openclaw.yaml".to_owned(),
+        path: "webhooks.outbound.event-logger.secret".to_owned(),
+        line: 14,
+        column: 9,
         message: "the secret is written in the document".to_owned(),
-        path: Some("openclaw.yaml".to_owned()),
-        line: Some(14),
-        column: Some(9),
-        hint: Some("write `secret: {env: EVENT_LOGGER_SECRET}`".to_owned()),
+        hints: vec!["write `secret: {env: EVENT_LOGGER_SECRET}`".to_owned()],
+        shown: Some("    secret: ***".to_owned()),
     }];
     plan
 }
@@ -182,7 +184,7 @@ fn the_schema_describes_the_json() {
         ("/summary", json!({"add": 1})),
         ("/held/reasons", json!([])),
         ("/drift/0/message", json!(null)),
-        ("/diagnostics/0/severity", json!("note")),
+        ("/diagnostics/0/severity", json!("fatal")),
     ] {
         let mut json = good.clone();
         *json

@@ -129,7 +129,12 @@ pub(super) fn headline(change: &ChangeRow) -> String {
         Action::Create => "create",
     }
     .to_owned();
-    let forcing: Vec<_> = change.fields.iter().filter(|f| f.forces_replace).map(|f| visible(&f.path)).collect();
+    let forcing: Vec<_> = change
+        .fields
+        .iter()
+        .filter(|f| f.forces_replace)
+        .map(|f| visible(&f.path))
+        .collect();
     if !forcing.is_empty() {
         let _ = write!(line, " (forces: {})", forcing.join(", "));
     }
@@ -230,15 +235,8 @@ fn push_diagnostic(out: &mut String, diagnostic: &DiagnosticRow, paint: Paint) {
         style,
         &visible(&format!("{}[{}]", diagnostic.severity, diagnostic.code)),
     );
-    let mut place = diagnostic.path.as_deref().map(visible).unwrap_or_default();
-    for number in [diagnostic.line, diagnostic.column].into_iter().flatten() {
-        let _ = write!(place, ":{number}");
-    }
-    if !place.is_empty() {
-        place.push_str(": ");
-    }
-    let _ = writeln!(out, "{head}: {place}{}", visible(&diagnostic.message));
-    if let Some(hint) = &diagnostic.hint {
+    let _ = writeln!(out, "{head}: {}", visible(&diagnostic.to_string()));
+    for hint in &diagnostic.hints {
         let _ = writeln!(out, "  hint: {}", visible(hint));
     }
 }

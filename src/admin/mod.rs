@@ -1,0 +1,4 @@
+//! The API: the types that travel, and the client that the commands use.
+
+pub mod client; // the commands' way to a gateway
+pub mod wire; // what both sides say
