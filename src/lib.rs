@@ -1,11 +1,12 @@
 //! One document in, signed deliveries out: the webhook gateway of an OpenClaw assistant. ARCHITECTURE.md has the map.
 #![forbid(unsafe_code)]
 
-pub mod admin; // the API
+pub mod admin; // the API: what travels, the client, the server
 pub mod clock; // time as a parameter
 pub mod document; // openclaw.yaml -> what must exist
 pub mod event; // what happened
-pub mod listener; // bind, TLS, limits, accept, drain
+pub mod inbound; // HTTP request -> events in the store
+pub mod listener; // sockets, TLS, limits: where requests come in
 pub mod plan; // what must exist against what runs -> what is to be done
 pub mod secret; // the redacted value
 pub mod store; // what outlives the process

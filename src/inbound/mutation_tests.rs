@@ -1,0 +1,171 @@
+//! Damaged requests: whatever is done to a right one, nothing panics, nothing is a 5xx, and nothing is accepted whose
+//! verified bytes are others.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+use http_body_util::Full;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::vector_tests::{Case, groups, request, send, settings, stage};
+use crate::inbound::platform::PLATFORMS;
+
+/// What is done to a request.
+#[derive(Debug, Clone)]
+enum Damage {
+    /// A byte of the body becomes another one.
+    Body(Index, u8),
+    /// The body ends early.
+    Cut(Index),
+    /// A byte of a header's value becomes another one.
+    Header(Index, Index, u8),
+    /// A header comes twice, the second time with another value.
+    Twice(Index, Index, u8),
+    /// A header is missing.
+    Missing(Index),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    prop_oneof![
+        (any::<Index>(), 1..=255_u8).prop_map(|(at, flip)| Damage::Body(at, flip)),
+        any::<Index>().prop_map(Damage::Cut),
+        (any::<Index>(), any::<Index>(), 1..=255_u8).prop_map(|(which, at, flip)| Damage::Header(which, at, flip)),
+        (any::<Index>(), any::<Index>(), 1..=255_u8).prop_map(|(which, at, flip)| Damage::Twice(which, at, flip)),
+        any::<Index>().prop_map(Damage::Missing),
+    ]
+}
+
+/// Cases that are accepted as they are.
+fn accepted() -> Vec<Case> {
+    PLATFORMS
+        .iter()
+        .flat_map(|(platform, _)| groups(platform))
+        .flatten()
+        .filter(|case| case.expect.status < 300 && !case.expect.events.is_empty())
+        .collect()
+}
+
+/// Whether the proof of a platform covers the body.
+fn signs_the_body(platform: &str) -> bool {
+    !matches!(platform, "telegram" | "token" | "basic")
+}
+
+/// Whether the value of a header is part of the proof: then another one must be refused.
+fn proves(case: &Case, header: &str) -> bool {
+    let header = header.to_ascii_lowercase();
+    let signature = &settings(&case.platform, &case.inbound).signature;
+    let named = [&signature.header, &signature.timestamp_header]
+        .into_iter()
+        .flatten()
+        .any(|name| name.eq_ignore_ascii_case(&header));
+    let signed_id = signature
+        .template
+        .as_ref()
+        .is_some_and(|template| template.contains("{id}"))
+        && signature
+            .id_header
+            .as_ref()
+            .is_some_and(|name| name.eq_ignore_ascii_case(&header));
+    // Of several signatures the others may be damaged; that is tried with one signature alone.
+    let one_of_many = header.ends_with("signature")
+        && case
+            .request
+            .headers
+            .iter()
+            .any(|(name, value)| name.eq_ignore_ascii_case(&header) && value.contains(' '));
+    let known = [
+        "x-telegram-bot-api-secret-token",
+        "x-signature-ed25519",
+        "x-signature-timestamp",
+        "x-slack-signature",
+        "x-slack-request-timestamp",
+        "x-hub-signature-256",
+        "x-openclaw-signature",
+        "webhook-id",
+        "webhook-timestamp",
+        "webhook-signature",
+        "svix-id",
+        "svix-timestamp",
+        "svix-signature",
+    ];
+    let authorization = header == "authorization" && (case.platform != "token" || signature.header.is_none());
+    !one_of_many && (named || signed_id || authorization || known.contains(&header.as_str()))
+}
+
+/// The same bytes in another spelling: hex in the other case, the scheme's name in the other case, blanks around.
+fn same_meaning(before: &[u8], after: &[u8]) -> bool {
+    before.eq_ignore_ascii_case(after) || before.trim_ascii() == after.trim_ascii()
+}
+
+/// Does the damage. Says whether what is proved is now other than it was; `None`: the request cannot be sent so.
+fn apply(case: &Case, damage: &Damage, request: &mut http::Request<Full<Bytes>>) -> Option<bool> {
+    let body = case.request.body();
+    let names: Vec<HeaderName> = request.headers().keys().cloned().collect();
+    let flipped = |which: &Index, at: &Index, flip: u8| {
+        let name = names.get(which.index(names.len().max(1)))?;
+        let before = request.headers()[name].as_bytes();
+        let mut after = before.to_vec();
+        *after.get_mut(at.index(before.len().max(1)))? ^= flip;
+        let changed = proves(case, name.as_str()) && !same_meaning(before, &after);
+        Some((name.clone(), HeaderValue::from_bytes(&after).ok()?, changed))
+    };
+    match damage {
+        Damage::Body(at, flip) => {
+            let mut body = body;
+            let at = at.index(body.len());
+            body[at] ^= flip;
+            *request.body_mut() = Full::new(body.into());
+            Some(signs_the_body(&case.platform))
+        }
+        Damage::Cut(at) => {
+            let kept = body[..at.index(body.len())].to_vec();
+            *request.body_mut() = Full::new(kept.into());
+            Some(signs_the_body(&case.platform))
+        }
+        Damage::Header(which, at, flip) => {
+            let (name, value, changed) = flipped(which, at, *flip)?;
+            request.headers_mut().insert(name, value);
+            Some(changed)
+        }
+        Damage::Twice(which, at, flip) => {
+            let (name, value, _) = flipped(which, at, *flip)?;
+            let changed = proves(case, name.as_str())
+                && request.headers()[&name].as_bytes().trim_ascii() != value.as_bytes().trim_ascii();
+            request.headers_mut().append(name, value);
+            Some(changed)
+        }
+        Damage::Missing(which) => {
+            let name = names.get(which.index(names.len().max(1)))?;
+            request.headers_mut().remove(name);
+            Some(proves(case, name.as_str()))
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_damaged_request_is_never_accepted_and_never_a_fault(which in any::<Index>(), damage in damage()) {
+        thread_local! {
+            static CASES: Vec<Case> = accepted();
+            static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        }
+        let case = CASES.with(|cases| cases[which.index(cases.len())].clone());
+        let mut request = request(&case);
+        let Some(other) = apply(&case, &damage, &mut request) else {
+            return Ok(());
+        };
+        let verifies = settings(&case.platform, &case.inbound).verify_signature;
+        let stage = stage(&case);
+        let reply = RUNTIME.with(|runtime| runtime.block_on(send(&stage, request)));
+        prop_assert!(reply.status < 500, "{}: {} {:?}", case.name, reply.status, damage);
+        if other && verifies {
+            prop_assert!(reply.events.is_empty(), "{} was accepted: {:?}", case.name, damage);
+            prop_assert!(reply.status >= 400, "{}: {} {:?}", case.name, reply.status, damage);
+        }
+        if reply.status >= 400 {
+            prop_assert!(reply.events.is_empty() && reply.durable.is_none());
+        }
+    }
+}

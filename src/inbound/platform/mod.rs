@@ -1,0 +1,301 @@
+//! One file a platform: how its requests are proved, answered and read. A platform imports nothing of another platform.
+//!
+//! A new platform is a file, a line in [`PLATFORMS`], its vectors and its line in the docs.
+
+mod basic;
+mod discord;
+mod generic;
+mod github;
+mod openclaw;
+mod slack;
+mod standard;
+mod telegram;
+mod token;
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use http::HeaderName;
+use jiff::Timestamp;
+
+use super::form::Form;
+use super::json::Json;
+use super::normalise::{Normalised, Source};
+use super::request::{Answer, Refusal, Request};
+use super::signature::TOLERANCE;
+use crate::document::Inbound;
+use crate::secret::Secret;
+
+/// A platform, set up with one route's keys. Everything here is synchronous and pure but [`Platform::learn`].
+///
+/// The order of the work: [`greet`](Platform::greet), [`verify`](Platform::verify) (left out where the route says
+/// `verifySignature: false`), [`read`](Platform::read).
+pub(super) trait Platform: Send + Sync + 'static {
+    /// The methods for `Allow`. Anything but POST and GET is refused before the platform sees it; a GET only ever reaches
+    /// [`greet`](Platform::greet), with an empty body.
+    fn allow(&self) -> &'static str {
+        "POST"
+    }
+
+    /// The platform's own bound of a body, where it is above the server's.
+    fn max_body_bytes(&self) -> u64 {
+        0
+    }
+
+    /// Headers that carry a fixed token, beside `authorization`: never stored.
+    fn credential_headers(&self) -> Vec<HeaderName> {
+        Vec::new()
+    }
+
+    /// A request that is answered without the proof that all others need: Slack's `ssl_check`, WhatsApp's and WeCom's GET
+    /// (which prove themselves otherwise), QQ's `op` 13, Feishu's `url_verification`. `None`: it is no such request.
+    fn greet(&self, request: &Request) -> Result<Option<Answer>, Refusal> {
+        let _ = request;
+        Ok(None)
+    }
+
+    /// Checks the proof on the raw bytes.
+    fn verify(&self, request: &Request, now: Timestamp) -> Result<(), Refusal>;
+
+    /// Reads a request whose proof holds: decrypts, parses, normalises, and says what to answer.
+    fn read(&self, request: &Request, source: &Source) -> Result<Reading, Refusal>;
+
+    /// Fetches what [`verify`](Platform::verify) said that it lacks ([`Refusal::keys`]): a set of public keys. Verifying
+    /// is then tried once more. `None`: there is nothing to fetch (now).
+    fn learn(&self) -> Option<BoxFuture<'_, ()>> {
+        None
+    }
+
+    /// A request as the platform would send it, rightly signed. `None`: only the platform has the key.
+    fn sample(&self, sample: &SampleOf<'_>) -> Option<Sample>;
+}
+
+/// What a request says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reading {
+    /// Its events, in order; none: a handshake, or nothing to tell.
+    pub(super) events: Vec<Normalised>,
+    /// What is answered once they are durable.
+    pub(super) answer: Answer,
+}
+
+impl Reading {
+    /// No event.
+    #[must_use]
+    pub(super) fn handshake(answer: Answer) -> Self {
+        Self {
+            events: Vec::new(),
+            answer,
+        }
+    }
+
+    /// One event.
+    #[must_use]
+    pub(super) fn one(event: Normalised, answer: Answer) -> Self {
+        Self {
+            events: vec![event],
+            answer,
+        }
+    }
+}
+
+/// What a sample is made of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SampleOf<'a> {
+    /// Unique: the delivery's id, where the platform has one.
+    pub(super) id: &'a str,
+    /// A unique number, for platforms whose ids are numbers.
+    pub(super) number: u64,
+    /// The message's text.
+    pub(super) text: &'a str,
+    /// The signed time.
+    pub(super) now: Timestamp,
+}
+
+/// A signed request for `openclaw webhooks test NAME --inbound`; its method is POST.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// Its headers.
+    pub headers: Vec<(String, Secret)>,
+    /// Its body.
+    pub body: String,
+}
+
+impl Sample {
+    /// A JSON body and the headers that prove it.
+    fn json(body: String, headers: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut all = vec![("content-type".to_owned(), Secret::new("application/json"))];
+        all.extend(headers.into_iter().map(|(name, value)| (name, Secret::new(value))));
+        Self { headers: all, body }
+    }
+}
+
+/// Sets a platform up for a route.
+pub(super) type Build = fn(&Inbound) -> Result<Box<dyn Platform>, FieldError>;
+
+/// Every platform by its name in the document.
+pub(super) const PLATFORMS: [(&str, Build); 9] = [
+    ("basic", basic::build),
+    ("discord", discord::build),
+    ("generic", generic::build),
+    ("github", github::build),
+    ("openclaw", openclaw::build),
+    ("slack", slack::build),
+    ("standard", standard::build),
+    ("telegram", telegram::build),
+    ("token", token::build),
+];
+
+/// How a platform of this name is set up.
+#[must_use]
+pub(super) fn find(name: &str) -> Option<Build> {
+    PLATFORMS.iter().find(|(n, _)| *n == name).map(|(_, build)| *build)
+}
+
+/// A field that a platform cannot work with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct FieldError {
+    /// The field, as the document spells it.
+    pub field: &'static str,
+    /// What is wrong and how to mend it; never holds the value.
+    pub problem: String,
+}
+
+impl FieldError {
+    fn new(field: &'static str, problem: impl Into<String>) -> Self {
+        Self {
+            field,
+            problem: problem.into(),
+        }
+    }
+}
+
+/// The secrets; an error where there are none although the route verifies.
+fn secrets(settings: &Inbound) -> Result<Vec<Secret>, FieldError> {
+    if settings.secrets.is_empty() && settings.verify_signature {
+        return Err(FieldError::new(
+            "secret",
+            format!(
+                "platform `{}` cannot verify a request without it; set it, or `verifySignature: false`",
+                settings.platform
+            ),
+        ));
+    }
+    Ok(settings.secrets.clone())
+}
+
+/// The replay window.
+fn tolerance(settings: &Inbound) -> Duration {
+    settings.tolerance.unwrap_or(TOLERANCE)
+}
+
+/// A header's name as the document gives it.
+fn header_name(text: &str) -> Result<HeaderName, FieldError> {
+    text.parse()
+        .map_err(|_| FieldError::new("signature", format!("`{text}` is no name of a header")))
+}
+
+/// What follows the scheme (in either case) in `authorization`.
+fn credentials<'a>(request: &'a Request, scheme: &str) -> Result<&'a str, Refusal> {
+    let value = request.required_header("authorization")?;
+    value
+        .split_once(' ')
+        .filter(|(first, _)| first.eq_ignore_ascii_case(scheme))
+        .map(|(_, rest)| rest.trim_start_matches(' '))
+        .ok_or_else(|| Refusal::signature(format!("authorization is not of the scheme {scheme}")))
+}
+
+/// Id and type of a request of a source without a scheme of its own, as `signature` names them.
+struct Naming {
+    id_header: Box<str>,
+    type_header: Option<Box<str>>,
+    type_field: Option<Box<str>>,
+}
+
+impl Naming {
+    fn of(settings: &Inbound) -> Self {
+        let scheme = &settings.signature;
+        Self {
+            id_header: scheme.id_header.as_deref().unwrap_or("Idempotency-Key").into(),
+            type_header: scheme.type_header.as_deref().map(Into::into),
+            type_field: scheme.type_field.as_deref().map(Into::into),
+        }
+    }
+
+    /// The headers that name a sample; its type is in its body where the route looks there.
+    fn sample_headers(&self, sample: &SampleOf<'_>) -> Vec<(String, String)> {
+        let mut headers = vec![(self.id_header.to_string(), sample.id.to_owned())];
+        if let Some(name) = &self.type_header {
+            headers.push((name.to_string(), "webhook.test".to_owned()));
+        }
+        headers
+    }
+
+    /// `webhook.received`, of JSON or a form.
+    fn read(&self, request: &Request, source: &Source) -> Result<Reading, Refusal> {
+        let body = request.json_or_form()?;
+        let key = request.header(&self.id_header)?.map(str::to_owned);
+        let from_header = match &self.type_header {
+            Some(name) => request.header(name)?,
+            None => None,
+        };
+        let from_body = || self.type_field.as_deref().and_then(|field| type_inside(&body, field));
+        let kind = from_header.or_else(from_body).unwrap_or("unknown");
+        Ok(Reading::one(source.webhook(kind, key, &body), Answer::empty()))
+    }
+}
+
+/// The text (or the digits) of a member; dots go inside where no member has the whole name.
+fn type_inside<'a>(body: &'a Json<'_>, field: &str) -> Option<&'a str> {
+    let value = body
+        .get(field)
+        .or_else(|| field.split('.').try_fold(body, |value, name| value.get(name)))?;
+    match value {
+        Json::Text(text) if !text.is_empty() => Some(text),
+        Json::Number(digits) => Some(digits),
+        _ => None,
+    }
+}
+
+/// The form's field `payload`, which is JSON.
+fn payload<'a>(form: &'a Form<'_>) -> Result<Json<'a>, Refusal> {
+    let text = form
+        .get("payload")
+        .ok_or_else(|| Refusal::body("invalid form: the field `payload` is missing"))?;
+    Ok(Json::parse(text.as_bytes())?)
+}
+
+/// A sample body of the sources that are not chats.
+fn sample_body(sample: &SampleOf<'_>) -> String {
+    let text = |text: &str| Json::Text(text.to_owned().into());
+    Json::Object(vec![
+        ("type".into(), text("webhook.test")),
+        ("id".into(), text(sample.id)),
+        ("message".into(), text(sample.text)),
+    ])
+    .to_text()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn platforms_are_found_by_name() {
+        assert!(find("telegram").is_some());
+        assert!(find("Telegram").is_none());
+        assert!(PLATFORMS.is_sorted_by_key(|(name, _)| *name));
+    }
+
+    #[test]
+    fn a_type_is_looked_for_inside() {
+        let body =
+            Json::parse(br#"{"kind":{"name":"a","n":5},"kind.name":"b","x.y":null,"x":{"y":"c"},"l":[]}"#).unwrap();
+        assert_eq!(type_inside(&body, "kind.name"), Some("b"));
+        assert_eq!(type_inside(&body, "kind.n"), Some("5"));
+        assert_eq!(type_inside(&body, "x.y"), Some("c"));
+        assert_eq!(type_inside(&body, "l.0"), None);
+        assert_eq!(type_inside(&body, "kind"), None);
+    }
+}

@@ -1,0 +1,98 @@
+//! Another gateway of ours: its events are taken over whole. `X-OpenClaw-Signature` proves the body, the Standard Webhooks
+//! headers prove id and time: without them a recorded request could be sent again for ever.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{FieldError, Platform, Reading, Sample, SampleOf};
+use crate::document::Inbound;
+use crate::document::settings::Encoding;
+use crate::event::EventName;
+use crate::inbound::json::{Json, write_text};
+use crate::inbound::normalise::{Normalised, Source};
+use crate::inbound::request::{Answer, Refusal, Request};
+use crate::inbound::signature::{self, HmacKey};
+use crate::inbound::standard_webhooks::{self, Trio};
+
+const SIGNATURE: &str = "X-OpenClaw-Signature";
+
+struct OpenClaw {
+    body_keys: Vec<HmacKey>,
+    trio_keys: Vec<HmacKey>,
+    tolerance: Duration,
+    verifies: bool,
+}
+
+pub(super) fn build(settings: &Inbound) -> Result<Box<dyn Platform>, FieldError> {
+    let secrets = super::secrets(settings)?;
+    let trio_keys = secrets
+        .iter()
+        .map(|secret| signature::standard_key(secret).map_err(|why| FieldError::new("secret", why)))
+        .collect::<Result<_, _>>()?;
+    Ok(Box::new(OpenClaw {
+        body_keys: HmacKey::sha256_of(&secrets),
+        trio_keys,
+        tolerance: super::tolerance(settings),
+        verifies: settings.verify_signature,
+    }))
+}
+
+impl Platform for OpenClaw {
+    fn verify(&self, request: &Request, now: Timestamp) -> Result<(), Refusal> {
+        let signed = request.required_header(SIGNATURE)?;
+        let code = signature::decode(signed, "sha256=", Encoding::Hex, SIGNATURE)?;
+        signature::any_verifies(&self.body_keys, &[&request.body], &code, SIGNATURE)?;
+        Trio::of(request)?.verify(&request.body, &self.trio_keys, &[], now, self.tolerance)
+    }
+
+    fn read(&self, request: &Request, source: &Source) -> Result<Reading, Refusal> {
+        let mut body = request.json()?;
+        let key = request
+            .header(standard_webhooks::ID)?
+            .unwrap_or_else(|| request.hash())
+            .to_owned();
+        if !self.verifies {
+            forget_mark(&mut body);
+        }
+        let event = whole(&body, &key).unwrap_or_else(|| {
+            let kind = ["event", "type"].into_iter().find_map(|name| body.get(name)?.as_text());
+            source.webhook(kind.unwrap_or("unknown"), Some(key.clone()), &body)
+        });
+        Ok(Reading::one(event, Answer::empty()))
+    }
+
+    fn sample(&self, sample: &SampleOf<'_>) -> Option<Sample> {
+        let at = crate::clock::rfc3339_seconds(sample.now);
+        let mut body = format!(r#"{{"event":"webhook.test","timestamp":"{at}","data":{{"message":"#);
+        write_text(&mut body, sample.text);
+        body.push_str("}}");
+        let mut headers = standard_webhooks::signed_headers(sample.id, sample.now, &body, &self.trio_keys);
+        if let Some(key) = self.body_keys.first() {
+            let code = hex::encode(key.sign(&[body.as_bytes()]));
+            headers.push((SIGNATURE.to_owned(), format!("sha256={code}")));
+        }
+        Some(Sample::json(body, headers))
+    }
+}
+
+/// The event that the other gateway sent; `None`: the body is of another shape.
+fn whole(body: &Json<'_>, key: &str) -> Option<Normalised> {
+    let data = body.object("data").ok()??;
+    Some(Normalised {
+        name: EventName::parse(body.get("event")?.as_text()?)?,
+        data: data.to_text(),
+        session: data.get("sessionId").and_then(Json::as_text).map(str::to_owned),
+        key: Some(key.to_owned()),
+        timestamp: Some(body.get("timestamp")?.as_text()?.parse().ok()?),
+    })
+}
+
+/// On a route that verifies nothing `verified` is ours to say, whatever the sender wrote.
+fn forget_mark(body: &mut Json<'_>) {
+    if let Json::Object(members) = body
+        && let Some((_, Json::Object(data))) = members.iter_mut().find(|(name, _)| name == "data")
+    {
+        data.retain(|(name, _)| name != "verified");
+    }
+}

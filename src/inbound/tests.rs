@@ -1,0 +1,594 @@
+//! Receiving, as a sender sees it: statuses, headers, and what was stored.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, stream};
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
+use jiff::Timestamp;
+
+use super::fake::{Stage, inbound};
+use super::normalise::Source;
+use super::platform::{PLATFORMS, Platform, Reading, Sample, SampleOf};
+use super::request::{Answer, Refusal, Request};
+use super::{Body, Peer, Reason, RouteChange, Routes};
+use crate::document::Inbound;
+use crate::document::settings::Rate;
+use crate::event::Name;
+use crate::secret::Secret;
+
+const LOCAL: Peer = Peer::Ip(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+
+fn token() -> Inbound {
+    inbound("t", "token")
+}
+
+fn post(body: impl Into<Bytes>) -> http::Request<Full<Bytes>> {
+    http::Request::post("/webhook/t")
+        .header("authorization", "Bearer secret")
+        .body(Full::new(body.into()))
+        .unwrap()
+}
+
+fn with(mut request: http::Request<Full<Bytes>>, name: &'static str, value: &str) -> http::Request<Full<Bytes>> {
+    request.headers_mut().append(name, value.parse().unwrap());
+    request
+}
+
+async fn ask(stage: &Stage, request: http::Request<Full<Bytes>>) -> Response<Body> {
+    stage.routes.handle(request, LOCAL).await
+}
+
+async fn status(stage: &Stage, request: http::Request<Full<Bytes>>) -> u16 {
+    ask(stage, request).await.status().as_u16()
+}
+
+fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
+    response.headers().get(name).map(|value| value.to_str().unwrap())
+}
+
+fn t() -> Name {
+    Name::parse("t").unwrap()
+}
+
+fn appends(stage: &Stage) -> usize {
+    stage.store.appends.lock().unwrap().len()
+}
+
+/// A body that sends these chunks and then does not end.
+fn endless(chunks: Vec<Bytes>) -> StreamBody<impl stream::Stream<Item = Result<Frame<Bytes>, Infallible>>> {
+    StreamBody::new(stream::iter(chunks.into_iter().map(|chunk| Ok(Frame::data(chunk)))).chain(stream::pending()))
+}
+
+#[tokio::test]
+async fn each_refusal_has_its_status() {
+    let stage = Stage::with(token());
+    stage.limits(|limits| limits.max_body_bytes = 8);
+    let mut elsewhere = post("{}");
+    *elsewhere.uri_mut() = "/webhook/x".parse().unwrap();
+    assert_eq!(status(&stage, elsewhere).await, 404);
+
+    let mut get = post("{}");
+    *get.method_mut() = http::Method::DELETE;
+    let refused = ask(&stage, get).await;
+    assert_eq!(
+        (refused.status().as_u16(), header(&refused, "allow")),
+        (405, Some("POST"))
+    );
+
+    assert_eq!(status(&stage, with(post("{}"), "content-encoding", "gzip")).await, 415);
+    assert_eq!(
+        status(&stage, with(post("{}"), "content-encoding", " Identity ")).await,
+        200
+    );
+    assert_eq!(status(&stage, post("[1,2,34]")).await, 200);
+    assert_eq!(status(&stage, post("[1,2,345]")).await, 413);
+    let broken = ask(&stage, post("{")).await;
+    assert_eq!(broken.status().as_u16(), 400);
+    assert_eq!(header(&broken, "x-openclaw-delivery-accepted"), None);
+    let said = broken.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(
+        said,
+        r#"{"error":"invalid JSON at byte 1: a member's name is missing"}"#
+    );
+
+    let figures = stage.routes.figures(&t()).unwrap();
+    let refused: Vec<_> = figures
+        .refused
+        .iter()
+        .map(|(reason, n)| (reason.as_str(), *n))
+        .collect();
+    assert_eq!(refused, [("method", 1), ("encoding", 1), ("too-large", 1), ("body", 1)]);
+    assert_eq!((figures.accepted, figures.events, figures.verified), (2, 2, 3));
+    let totals = stage.routes.totals();
+    assert_eq!(totals.refused[0], (Reason::Path, 1));
+    assert_eq!(totals.accepted, 2);
+    assert_eq!(stage.reasons(), ["method", "encoding", "too-large", "body"]);
+}
+
+#[tokio::test]
+async fn a_body_is_bounded_while_it_comes() {
+    let stage = Stage::with(token());
+    stage.limits(|limits| limits.max_body_bytes = 4);
+    let chunks = vec![Bytes::from("[1"), Bytes::from(",2"), Bytes::from("]")];
+    let request = post("").map(|_| endless(chunks));
+    assert_eq!(
+        stage.routes.handle(request, LOCAL).await.status(),
+        StatusCode::PAYLOAD_TOO_LARGE
+    );
+
+    stage.limits(|limits| limits.max_held_bytes = 3);
+    let full = stage
+        .routes
+        .handle(post("").map(|_| endless(vec!["[1".into(), ",2".into()])), LOCAL)
+        .await;
+    assert_eq!(full.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(header(&full, "retry-after"), Some("1"));
+    assert_eq!(status(&stage, post("[1]")).await, 200, "what was held is given back");
+    assert_eq!(stage.routes.held_bytes.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn chunks_are_put_together() {
+    let stage = Stage::with(token());
+    let chunks = ["{\"a\"", ":", "\"你", "好\"}"].map(|chunk| Ok::<_, Infallible>(Frame::data(Bytes::from(chunk))));
+    let request = post("").map(|_| StreamBody::new(stream::iter(chunks)));
+    assert_eq!(stage.routes.handle(request, LOCAL).await.status(), StatusCode::OK);
+    stage.last(|append| {
+        assert_eq!(append.request.as_ref().unwrap().body, "{\"a\":\"你好\"}");
+        assert!(append.events[0].event.data.get().contains(r#""body":{"a":"你好"}"#));
+    });
+}
+
+#[tokio::test]
+async fn a_platform_may_take_more_than_the_server() {
+    let stage = Stage::with(inbound("g", "github"));
+    let big = http::Request::post("/webhook/g")
+        .body(Full::new(Bytes::from(vec![b' '; 2 * 1024 * 1024])))
+        .unwrap();
+    assert_eq!(status(&stage, big).await, 401);
+    let too_big = vec![b' '; 25 * 1024 * 1024 + 1];
+    let too_big = http::Request::post("/webhook/g")
+        .body(Full::new(Bytes::from(too_big)))
+        .unwrap();
+    assert_eq!(status(&stage, too_big).await, 413);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_given_up() {
+    let stage = Stage::with(token());
+    stage.limits(|limits| limits.body_timeout = Duration::from_millis(5));
+    let slow = post("").map(|_| endless(vec!["{".into()]));
+    assert_eq!(
+        stage.routes.handle(slow, LOCAL).await.status(),
+        StatusCode::REQUEST_TIMEOUT
+    );
+    assert_eq!(stage.reasons(), ["timeout"]);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_stores_nothing() {
+    let stage = Stage::with(token());
+    let cut = [Ok(Frame::data(Bytes::from("{}"))), Err(std::io::Error::other("reset"))];
+    let request = post("").map(|_| StreamBody::new(stream::iter(cut)));
+    assert_eq!(
+        stage.routes.handle(request, LOCAL).await.status(),
+        StatusCode::BAD_REQUEST
+    );
+    assert_eq!((appends(&stage), stage.reasons()), (0, vec!["cut"]));
+}
+
+#[tokio::test]
+async fn a_paused_and_a_degraded_route_ask_to_come_again() {
+    let stage = Stage::with(Inbound {
+        paused: true,
+        ..token()
+    });
+    let paused = ask(&stage, post("{}")).await;
+    assert_eq!(paused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(header(&paused, "retry-after").is_some());
+    stage.routes.commit(vec![RouteChange::Degraded {
+        name: t(),
+        path: "/webhook/t".into(),
+        reason: "SecretMissing".into(),
+    }]);
+    let degraded = ask(&stage, post("{}")).await;
+    assert_eq!(degraded.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(header(&degraded, "retry-after").is_some());
+    assert_eq!((appends(&stage), stage.reasons()), (0, vec!["paused", "degraded"]));
+    stage.put(token());
+    assert_eq!(status(&stage, post("{}")).await, 200);
+}
+
+#[tokio::test]
+async fn only_allowed_addresses_may_post() {
+    let stage = Stage::with(Inbound {
+        allow_from: vec!["192.0.2.0/24".parse().unwrap()],
+        ..token()
+    });
+    stage.limits(|limits| limits.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()]);
+    assert_eq!(status(&stage, post("{}")).await, 403);
+    assert_eq!(
+        status(&stage, with(post("{}"), "x-forwarded-for", "192.0.2.7, 198.51.100.1")).await,
+        403
+    );
+    assert_eq!(
+        status(&stage, with(post("{}"), "x-forwarded-for", "192.0.2.7")).await,
+        200
+    );
+    let stranger = stage
+        .routes
+        .handle(
+            with(post("{}"), "x-forwarded-for", "192.0.2.7"),
+            Peer::Ip([203, 0, 113, 1].into()),
+        )
+        .await;
+    assert_eq!(stranger.status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn only_proved_requests_use_up_the_rate() {
+    let stage = Stage::with(Inbound {
+        rate_limit: Some(Rate {
+            count: 1,
+            per: Duration::from_secs(10),
+        }),
+        ..token()
+    });
+    for _ in 0..5 {
+        let mut forged = post("{}");
+        forged
+            .headers_mut()
+            .insert("authorization", "Bearer wrong".parse().unwrap());
+        assert_eq!(status(&stage, forged).await, 401);
+    }
+    assert_eq!(status(&stage, post("{}")).await, 200);
+    let limited = ask(&stage, post("{}")).await;
+    assert_eq!(
+        (limited.status().as_u16(), header(&limited, "retry-after")),
+        (429, Some("10"))
+    );
+    stage.put(token());
+    stage.put(Inbound {
+        rate_limit: Some(Rate {
+            count: 1,
+            per: Duration::from_secs(10),
+        }),
+        ..token()
+    });
+    assert_eq!(
+        status(&stage, post("{}")).await,
+        429,
+        "an update does not fill the bucket"
+    );
+    stage.clock.advance_ms(10_000);
+    assert_eq!(status(&stage, post("{}")).await, 200);
+}
+
+#[tokio::test]
+async fn a_full_store_burns_no_key() {
+    let stage = Stage::with(token());
+    let request = || with(post("{}"), "idempotency-key", "1");
+    stage.store.full.store(true, Ordering::SeqCst);
+    let full = ask(&stage, request()).await;
+    assert_eq!(full.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(header(&full, "retry-after").is_some());
+    stage.store.full.store(false, Ordering::SeqCst);
+    assert_eq!(status(&stage, request()).await, 200);
+    assert_eq!(appends(&stage), 1);
+    assert_eq!(stage.reasons(), ["store"]);
+}
+
+#[tokio::test]
+async fn a_repeat_is_answered_as_the_first_and_makes_nothing() {
+    let stage = Stage::with(token());
+    let request = |body: &'static str| with(post(body), "idempotency-key", "1");
+    let (one, two) = tokio::join!(ask(&stage, request("{}")), ask(&stage, request("[1]")));
+    for answer in [one, two] {
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(header(&answer, "x-openclaw-delivery-accepted"), Some("durable"));
+    }
+    let figures = stage.routes.figures(&t()).unwrap();
+    assert_eq!((figures.accepted, figures.events, figures.duplicates), (1, 1, 1));
+    assert_eq!((appends(&stage), stage.reasons()), (1, vec!["duplicate"]));
+
+    stage.clock.advance_ms(7 * 86_400_000);
+    ask(&stage, request("{}")).await;
+    assert_eq!(appends(&stage), 2, "the window is over");
+}
+
+#[tokio::test]
+async fn keys_are_the_platforms_hashed_where_they_are_long_and_none_without_a_window() {
+    let stage = Stage::with(token());
+    let key = |stage: &Stage| stage.last(|append| append.events[0].key.clone());
+    ask(&stage, with(post("{}"), "idempotency-key", &"k".repeat(256))).await;
+    let short = key(&stage).unwrap();
+    assert_eq!((&*short.scope, short.key.len()), ("t", 256));
+    ask(&stage, with(post("{}"), "idempotency-key", &"k".repeat(257))).await;
+    assert_eq!(key(&stage).unwrap().key.len(), 64);
+    stage.last(|append| assert!(append.events[0].event.data.get().contains(&"k".repeat(257))));
+    stage.put(Inbound {
+        dedupe_window: Duration::ZERO,
+        ..token()
+    });
+    ask(&stage, with(post("{}"), "idempotency-key", "1")).await;
+    assert!(key(&stage).is_none());
+    stage.last(|append| assert!(append.events[0].event.data.get().contains(r#""deliveryId":"1""#)));
+}
+
+#[tokio::test]
+async fn the_raw_request_is_stored_without_what_proves_it() {
+    let stage = Stage::with(token());
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let mut request = with(with(post("{}"), "x-copy", "secret"), "traceparent", trace);
+    *request.uri_mut() = "/webhook/t?a=1&key=secret".parse().unwrap();
+    assert_eq!(status(&stage, request).await, 200);
+    stage.last(|append| {
+        let raw = append.request.as_ref().unwrap();
+        assert!(raw.verified);
+        assert_eq!((raw.method.as_str(), raw.target.as_str()), ("POST", "/webhook/t?a=1"));
+        let names: Vec<&str> = raw.headers.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["traceparent"]);
+        let event = &append.events[0].event;
+        assert_eq!(event.traceparent.as_deref(), Some(trace));
+        assert_eq!((event.source.clone(), event.test), (Some(t()), false));
+    });
+}
+
+#[tokio::test]
+async fn a_session_is_kept_beside_the_event() {
+    let stage = Stage::with(inbound("t", "telegram"));
+    let request = http::Request::post("/webhook/t")
+        .header("x-telegram-bot-api-secret-token", "secret")
+        .body(Full::new(Bytes::from(
+            r#"{"update_id":1,"message":{"message_id":1,"from":{"id":1},"chat":{"id":2},"date":1,"text":"x"}}"#,
+        )))
+        .unwrap();
+    assert_eq!(status(&stage, request).await, 200);
+    stage.last(|append| assert_eq!(append.events[0].event.session.as_deref(), Some("t-main:2")));
+}
+
+#[tokio::test]
+async fn an_unverified_route_says_so_whatever_the_sender_wrote() {
+    let stage = Stage::with(Inbound {
+        verify_signature: false,
+        ..inbound("t", "openclaw")
+    });
+    let body = r#"{"event":"message.sent","timestamp":"2026-03-15T10:00:00Z","data":{"verified":true,"n":1.0}}"#;
+    assert_eq!(status(&stage, post(body)).await, 200);
+    stage.last(|append| {
+        assert_eq!(append.events[0].event.data.get(), r#"{"n":1.0,"verified":false}"#);
+        assert!(!append.request.as_ref().unwrap().verified);
+    });
+    assert_eq!(stage.routes.figures(&t()).unwrap().verified, 0);
+}
+
+#[tokio::test]
+async fn only_a_token_of_ours_marks_test_traffic_and_only_once() {
+    let stage = Stage::with(token());
+    let is_test = |stage: &Stage| stage.last(|append| append.events[0].event.test);
+    ask(&stage, with(post("{}"), "x-openclaw-test", "1")).await;
+    assert!(!is_test(&stage));
+    let ours = stage.routes.expect_test(&t());
+    ask(&stage, with(post("{}"), "x-openclaw-test", &ours)).await;
+    assert!(is_test(&stage));
+    ask(&stage, with(post("{}"), "x-openclaw-test", &ours)).await;
+    assert!(!is_test(&stage), "a token counts once");
+    let others = stage.routes.expect_test(&Name::parse("other").unwrap());
+    ask(&stage, with(post("{}"), "x-openclaw-test", &others)).await;
+    assert!(!is_test(&stage), "a token counts for its route");
+    let late = stage.routes.expect_test(&t());
+    stage.clock.advance_ms(60_000);
+    ask(&stage, with(post("{}"), "x-openclaw-test", &late)).await;
+    assert!(!is_test(&stage), "a token counts for a minute");
+    let figures = stage.routes.figures(&t()).unwrap();
+    assert_eq!((figures.tests, figures.accepted), (1, 4));
+}
+
+#[tokio::test]
+async fn a_request_in_flight_finishes_under_the_settings_that_it_met() {
+    let stage = Stage::with(token());
+    let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
+    let body = stream::once(async move {
+        receiver.await.unwrap();
+        Ok::<_, Infallible>(Frame::data(Bytes::from("{}")))
+    });
+    let mut in_flight = std::pin::pin!(
+        stage
+            .routes
+            .handle(post("").map(|_| StreamBody::new(Box::pin(body))), LOCAL)
+    );
+    assert!(futures_util::poll!(&mut in_flight).is_pending());
+    stage.put(Inbound {
+        secrets: vec![Secret::new("another")],
+        channel: "moved".into(),
+        ..token()
+    });
+    sender.send(()).unwrap();
+    assert_eq!(in_flight.await.status(), StatusCode::OK);
+    stage.last(|append| assert!(append.events[0].event.data.get().contains(r#""channel":"t-main""#)));
+    assert_eq!(
+        status(&stage, post("{}")).await,
+        401,
+        "the next one meets the new settings"
+    );
+    assert_eq!(stage.routes.figures(&t()).unwrap().accepted, 1, "and the same counters");
+}
+
+#[tokio::test]
+async fn a_sample_is_accepted_by_its_own_route() {
+    for (platform, _) in PLATFORMS {
+        let mut settings = inbound("t", platform);
+        settings.username = Some("me".into());
+        settings.signature.header = (platform == "generic").then(|| "X-Sig".into());
+        settings.signature.timestamp_header = Some("X-Time".into());
+        settings.signature.template = Some("{id}.{timestamp}.{body}".into());
+        settings.public_keys = vec!["933f9761b55d5236853ffba79e2b3aa682ad96c72c2e9838dfbbfb7504e6af2d".into()];
+        if platform == "standard" {
+            settings.public_keys.clear();
+        }
+        let stage = Stage::with(settings);
+        for _ in 0..2 {
+            stage.clock.advance_ms(1);
+            let Some(sample) = stage.routes.sample(&t(), "测试 \"1\"") else {
+                assert_eq!(platform, "discord", "Discord alone keeps its key to itself");
+                continue;
+            };
+            let mut request = http::Request::post("/webhook/t");
+            for (name, value) in &sample.headers {
+                request = request.header(name, value.expose());
+            }
+            let reply = ask(&stage, request.body(Full::new(sample.body.into())).unwrap()).await;
+            assert_eq!(reply.status(), StatusCode::OK, "{platform}");
+            let data = stage.last(|append| append.events[0].event.data.get().to_owned());
+            assert!(data.contains(r#"测试 \"1\""#), "{platform}: {data}");
+        }
+        let figures = stage.routes.figures(&t()).unwrap();
+        assert_eq!(figures.events, if platform == "discord" { 0 } else { 2 }, "{platform}");
+    }
+}
+
+#[tokio::test]
+async fn no_refusal_tells_a_secret() {
+    let secret = "hunter2-hunter2";
+    for (platform, _) in PLATFORMS.iter().filter(|(platform, _)| *platform != "discord") {
+        let mut settings = inbound("t", platform);
+        settings.secrets = vec![Secret::new(secret)];
+        settings.username = Some("me".into());
+        settings.signature.header = Some("x-sig".into());
+        let stage = Stage::with(settings);
+        let request = http::Request::post("/webhook/t")
+            .header("authorization", format!("Bearer {secret}!"))
+            .header("x-sig", format!("{secret}!"))
+            .header("x-telegram-bot-api-secret-token", format!("{secret}!"))
+            .body(Full::new(Bytes::from(format!("{{{secret}"))))
+            .unwrap();
+        let refused = ask(&stage, request).await;
+        assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "{platform}");
+        let said = refused.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(said, r#"{"error":"signature verification failed"}"#);
+        assert!(
+            !format!("{:?}", stage.store.notes.lock().unwrap()).contains(secret),
+            "{platform}"
+        );
+    }
+}
+
+// ---- platforms that are still to come ----
+
+/// Stands for the platforms that fetch keys, answer a GET and hold many events in one body; its body `panic` panics.
+struct ToCome {
+    has_keys: Arc<AtomicBool>,
+    fetches: bool,
+}
+
+impl Platform for ToCome {
+    fn allow(&self) -> &'static str {
+        "GET, POST"
+    }
+    fn greet(&self, request: &Request) -> Result<Option<Answer>, Refusal> {
+        if request.method != http::Method::GET {
+            return Ok(None);
+        }
+        match request.query() {
+            Some("challenge") => Ok(Some(Answer::text("challenge"))),
+            _ => Err(Refusal::new(
+                Reason::Handshake,
+                StatusCode::FORBIDDEN,
+                "wrong token",
+                "wrong token",
+            )),
+        }
+    }
+    fn verify(&self, _: &Request, _: Timestamp) -> Result<(), Refusal> {
+        if self.has_keys.load(Ordering::SeqCst) {
+            Ok(())
+        } else {
+            Err(Refusal::keys("no key set could be had"))
+        }
+    }
+    fn read(&self, request: &Request, source: &Source) -> Result<Reading, Refusal> {
+        assert!(!request.body.starts_with(b"panic"), "a fault of the platform");
+        let body = request.json()?;
+        let events = (0..3).map(|n| source.webhook("x", Some(format!("{}:{}", request.hash(), n % 2)), &body));
+        Ok(Reading {
+            events: events.collect(),
+            answer: Answer::empty(),
+        })
+    }
+    fn learn(&self) -> Option<BoxFuture<'_, ()>> {
+        self.fetches.then(|| {
+            Box::pin(async {
+                tokio::task::yield_now().await;
+                self.has_keys.store(true, Ordering::SeqCst);
+            }) as BoxFuture<'_, ()>
+        })
+    }
+    fn sample(&self, _: &SampleOf<'_>) -> Option<Sample> {
+        None
+    }
+}
+
+fn to_come(has_keys: bool, fetches: bool) -> Stage {
+    let stage = Stage::new();
+    let platform = ToCome {
+        has_keys: Arc::new(AtomicBool::new(has_keys)),
+        fetches,
+    };
+    let route = Routes::prepared(token(), Box::new(platform));
+    stage.routes.commit(vec![RouteChange::Put(route)]);
+    stage
+}
+
+#[tokio::test]
+async fn keys_are_fetched_when_they_are_first_needed() {
+    assert_eq!(status(&to_come(false, true), post("{}")).await, 200);
+    let stage = to_come(false, false);
+    let refused = ask(&stage, post("{}")).await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(header(&refused, "retry-after").is_some());
+    assert_eq!(stage.reasons(), ["keys"]);
+}
+
+#[tokio::test]
+async fn a_get_reaches_the_handshake_alone() {
+    let stage = to_come(true, false);
+    let get = |uri: &str| {
+        let mut request = post("{}");
+        *request.method_mut() = http::Method::GET;
+        *request.uri_mut() = uri.parse().unwrap();
+        request
+    };
+    let answer = ask(&stage, get("/webhook/t?challenge")).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(header(&answer, "x-openclaw-delivery-accepted"), None);
+    assert_eq!(status(&stage, get("/webhook/t")).await, 403);
+    assert_eq!(
+        (appends(&stage), stage.routes.figures(&t()).unwrap().handshakes),
+        (0, 1)
+    );
+}
+
+#[tokio::test]
+async fn many_events_of_one_body_are_one_append() {
+    let stage = to_come(true, false);
+    assert_eq!(status(&stage, post("{}")).await, 200);
+    assert_eq!(appends(&stage), 1);
+    let events = stage.last(|append| append.events.len());
+    assert_eq!(events, 2, "an id that comes twice in one body is one event");
+}
+
+#[tokio::test]
+async fn a_panic_is_a_500_and_nothing_else() {
+    let stage = to_come(true, false);
+    assert_eq!(status(&stage, post("panic")).await, 500);
+    assert_eq!(status(&stage, post("panic".repeat(60_000))).await, 500);
+    assert_eq!(status(&stage, post("{}")).await, 200);
+    assert_eq!(stage.reasons(), ["internal", "internal", "duplicate"]);
+}
