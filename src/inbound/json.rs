@@ -179,13 +179,11 @@ impl<'a> Json<'a> {
 /// Writes a JSON string: only quotes, backslashes and control characters are escaped.
 pub(super) fn write_text(out: &mut String, text: &str) {
     out.push('"');
-    let mut plain = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.push_str(&text[plain..at]);
-        plain = at + 1;
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(is_special) {
+        out.push_str(&rest[..at]);
+        let byte = rest.as_bytes()[at];
+        rest = &rest[at + 1..];
         match byte {
             b'"' => out.push_str("\\\""),
             b'\\' => out.push_str("\\\\"),
@@ -197,8 +195,13 @@ pub(super) fn write_text(out: &mut String, text: &str) {
             other => write!(out, "\\u{other:04x}").expect("a String takes every write"),
         }
     }
-    out.push_str(&text[plain..]);
+    out.push_str(rest);
     out.push('"');
+}
+
+/// What cannot stand in a JSON string as it is.
+fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
 struct Reader<'a> {
@@ -340,6 +343,8 @@ impl<'a> Reader<'a> {
         let mut from = self.at;
         let mut owned: Option<String> = None;
         loop {
+            let rest = &self.text.as_bytes()[self.at..];
+            self.at += rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len());
             match self.peek() {
                 None => return Err(self.wrong("a text does not end")),
                 Some(b'"') => {
@@ -358,8 +363,7 @@ impl<'a> Reader<'a> {
                     text.push(character);
                     from = self.at;
                 }
-                Some(0..=0x1f) => return Err(self.wrong("a control character in a text must be escaped")),
-                Some(_) => self.at += 1,
+                Some(_) => return Err(self.wrong("a control character in a text must be escaped")),
             }
         }
     }

@@ -16,12 +16,17 @@ mod request;
 mod routes;
 mod signature;
 mod standard_webhooks;
+mod tables;
 mod trace;
 
+#[cfg(test)]
+mod coming_tests;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod mutation_tests;
+#[cfg(test)]
+mod shape_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

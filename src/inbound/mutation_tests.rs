@@ -19,7 +19,7 @@ enum Damage {
     Cut(Index),
     /// A byte of a header's value becomes another one.
     Header(Index, Index, u8),
-    /// A header comes twice, the second time with another value.
+    /// A header comes twice, the first or the second time with another value.
     Twice(Index, Index, u8),
     /// A header is missing.
     Missing(Index),
@@ -131,7 +131,13 @@ fn apply(case: &Case, damage: &Damage, request: &mut http::Request<Full<Bytes>>)
             let (name, value, _) = flipped(which, at, *flip)?;
             let changed = proves(case, name.as_str())
                 && request.headers()[&name].as_bytes().trim_ascii() != value.as_bytes().trim_ascii();
-            request.headers_mut().append(name, value);
+            let other_first = flip % 2 == 0;
+            if other_first {
+                let first = request.headers_mut().insert(&name, value)?;
+                request.headers_mut().append(name, first);
+            } else {
+                request.headers_mut().append(name, value);
+            }
             Some(changed)
         }
         Damage::Missing(which) => {

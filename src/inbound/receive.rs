@@ -117,7 +117,8 @@ impl Routes {
             debug!(route = %route.name, status = reading.answer.status.as_u16(), "answered, no event");
             return Ok(answered(&reading.answer, false));
         }
-        self.store_events(route, serving, &request, reading.events).await?;
+        self.store_events(route, serving, &request, reading.events, reading.answer.status)
+            .await?;
         Ok(answered(&reading.answer, true))
     }
 
@@ -157,6 +158,7 @@ impl Routes {
         serving: &Serving,
         request: &Request,
         events: Vec<Normalised>,
+        status: StatusCode,
     ) -> Result<(), Refusal> {
         let now = self.clock.now();
         let now_ms = now.as_millisecond();
@@ -205,11 +207,11 @@ impl Routes {
             now_ms,
         };
         let appended = self.store.append(append).await.map_err(|error| unstored(&error))?;
-        self.note_accepted(route, &appended, test, now_ms);
+        self.note_accepted(route, &appended, status, test, now_ms);
         Ok(())
     }
 
-    fn note_accepted(&self, route: &Route, appended: &[Appended], test: bool, now_ms: i64) {
+    fn note_accepted(&self, route: &Route, appended: &[Appended], status: StatusCode, test: bool, now_ms: i64) {
         let repeats = appended.iter().filter(|event| event.duplicate).count() as u64;
         let stored = appended.len() as u64 - repeats;
         count(self, route, |counters| counters.accept(stored, repeats, test, now_ms));
@@ -222,7 +224,7 @@ impl Routes {
             self.store.note(RouteNote {
                 route: route.name.clone(),
                 at_ms: now_ms,
-                status: StatusCode::OK.as_u16(),
+                status: status.as_u16(),
                 reason: "duplicate",
                 detail: format!("repeats {}", event.id),
             });

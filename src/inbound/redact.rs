@@ -69,7 +69,7 @@ mod tests {
 
     fn redaction() -> Redaction {
         Redaction {
-            secrets: vec![Secret::new("s3cret+"), Secret::new("old")],
+            secrets: vec![Secret::new("s3cret+"), Secret::new("old"), Secret::new("with a blank")],
             headers: vec![HeaderName::from_static("x-token")],
         }
     }
@@ -83,6 +83,7 @@ mod tests {
             ("x-other", " s3cret+ "),
             ("x-another", "Token old"),
             ("x-openclaw-test", "abc"),
+            ("x-blank", "with a blank"),
             ("x-kept", "s3cret"),
             ("content-type", "application/json"),
         ] {

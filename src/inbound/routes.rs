@@ -1,8 +1,6 @@
 //! What runs: which path belongs to which route. `prepare` does all that can fail; `commit` is one atomic swap.
 
-use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +13,7 @@ use super::normalise::Source;
 use super::platform::{self, FieldError, Platform, Sample, SampleOf};
 use super::rate::Bucket;
 use super::redact::Redaction;
+use super::tables::Tables;
 use crate::clock::SharedClock;
 use crate::document::Inbound;
 use crate::document::settings::Rate;
@@ -375,70 +374,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The routes by path and by name.
-#[derive(Clone, Default)]
-struct Tables {
-    paths: Sharded<Arc<str>>,
-    names: Sharded<Name>,
-}
-
-/// A map whose copy costs its shards, and a change of the copy one shard: with 100,000 routes some 400 entries.
-struct Sharded<K> {
-    hasher: RandomState,
-    shards: Box<[Shard<K>]>,
-}
-
-type Shard<K> = Arc<HashMap<K, Arc<Route>>>;
-
-const SHARDS: usize = 256;
-
-impl<K> Clone for Sharded<K> {
-    fn clone(&self) -> Self {
-        Self {
-            hasher: self.hasher.clone(),
-            shards: self.shards.clone(),
-        }
-    }
-}
-
-impl<K> Default for Sharded<K> {
-    fn default() -> Self {
-        Self {
-            hasher: RandomState::new(),
-            shards: (0..SHARDS).map(|_| Arc::new(HashMap::new())).collect(),
-        }
-    }
-}
-
-impl<K: Hash + Eq + Clone> Sharded<K> {
-    fn place<Q: Hash + ?Sized>(&self, key: &Q) -> usize {
-        usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).expect("less than the number of shards")
-    }
-
-    fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&Arc<Route>>
-    where
-        K: Borrow<Q>,
-    {
-        self.shards[self.place(key)].get(key)
-    }
-
-    fn insert(&mut self, key: K, route: Arc<Route>) {
-        let place = self.place(&key);
-        Arc::make_mut(&mut self.shards[place]).insert(key, route);
-    }
-
-    fn remove<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<Arc<Route>>
-    where
-        K: Borrow<Q>,
-    {
-        let place = self.place(key);
-        if !self.shards[place].contains_key(key) {
-            return None; // an absent key must not cost a copy
-        }
-        Arc::make_mut(&mut self.shards[place]).remove(key)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -511,28 +446,6 @@ mod tests {
         assert_eq!(stage.routes.figures(&name("a")), None);
         assert_eq!(stage.routes.answers("/2"), Some(name("b")));
         assert_eq!(before.unwrap().accepted, 1);
-    }
-
-    #[test]
-    fn a_commit_copies_only_the_shards_that_it_touches() {
-        let stage = Stage::new();
-        let many = (0..5000)
-            .map(|i| put(&stage, &format!("r{i}"), &format!("/{i}")))
-            .collect();
-        stage.routes.commit(many);
-        let before = stage.routes.tables.load_full();
-        stage.routes.commit(vec![put(&stage, "r7", "/seven")]);
-        let after = stage.routes.tables.load_full();
-        let copied =
-            |a: &[Shard<Arc<str>>], b: &[Shard<Arc<str>>]| a.iter().zip(b).filter(|(a, b)| !Arc::ptr_eq(a, b)).count();
-        assert!(copied(&before.paths.shards, &after.paths.shards) <= 2);
-        assert_eq!(stage.routes.answers("/8"), Some(name("r8")));
-        assert_eq!(stage.routes.answers("/seven"), Some(name("r7")));
-        assert_eq!(
-            before.paths.get("/7").map(|route| route.name.clone()),
-            Some(name("r7")),
-            "an old look stays whole"
-        );
     }
 
     #[test]

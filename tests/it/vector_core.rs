@@ -1,5 +1,6 @@
 //! The known answers of `tests/vectors/`: reading them, and comparing a reply with what a case expects. Shared by the unit
 //! tests of `inbound` and by the test over real HTTP; knows neither.
+#![allow(clippy::unwrap_used)] // all of this is test
 
 use std::collections::HashMap;
 use std::path::Path;

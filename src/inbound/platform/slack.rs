@@ -54,7 +54,8 @@ impl Platform for Slack {
     }
 
     fn read(&self, request: &Request, source: &Source) -> Result<Reading, Refusal> {
-        let hash = request.hash_at(request.header(TIMESTAMP)?);
+        let timestamp = request.header(TIMESTAMP)?;
+        let hash = || request.hash_at(timestamp);
         if request.is_form() {
             return Ok(Reading::one(
                 form_event(request.form()?, hash, source)?,
@@ -92,14 +93,14 @@ impl Platform for Slack {
     }
 }
 
-fn event_id(body: &Json<'_>, hash: String) -> String {
+fn event_id(body: &Json<'_>, hash: impl Fn() -> String) -> String {
     match body.text("event_id") {
         Ok(Some(id)) => id.to_owned(),
-        _ => hash,
+        _ => hash(),
     }
 }
 
-fn callback(body: &Json<'_>, event: &Json<'_>, hash: String, source: &Source) -> Normalised {
+fn callback(body: &Json<'_>, event: &Json<'_>, hash: impl Fn() -> String, source: &Source) -> Normalised {
     let kind = event.get("type").and_then(Json::as_text).unwrap_or("unknown");
     let subtype = event.get("subtype").and_then(Json::as_text);
     let from_a_person = event.get("bot_id").is_none()
@@ -147,10 +148,10 @@ fn message<'a>(event: &'a Json<'a>) -> Result<Message<'a>, OtherShape> {
     })
 }
 
-fn form_event(form: Form<'_>, hash: String, source: &Source) -> Result<Normalised, Refusal> {
+fn form_event(form: Form<'_>, hash: impl Fn() -> String, source: &Source) -> Result<Normalised, Refusal> {
     let key = match form.get("trigger_id") {
         Some(id) if !id.is_empty() => id.to_owned(),
-        _ => hash.clone(),
+        _ => hash(),
     };
     if let (Some(command), Some(user), Some(chat)) = (form.get("command"), form.get("user_id"), form.get("channel_id"))
     {
@@ -173,7 +174,7 @@ fn form_event(form: Form<'_>, hash: String, source: &Source) -> Result<Normalise
         let payload = super::payload(&form)?;
         let key = match payload.text("trigger_id") {
             Ok(Some(id)) => id.to_owned(),
-            _ => hash,
+            _ => hash(),
         };
         let kind = payload.get("type").and_then(Json::as_text).unwrap_or("unknown");
         return Ok(source.webhook(kind, Some(key), &payload));
