@@ -1,134 +1,93 @@
 //! `openclaw.yaml` -> [`Desired`]. Pure: no sockets, no tasks, no clock, no environment.
 //!
-//! The way of a document: [`text`] makes a located tree of YAML, JSON or JSON5; [`check`] walks it along the one table of
+//! The way of a document: `text` makes a located tree of YAML, JSON or JSON5; `check` walks it along the one table of
 //! [`fields`], collects every [`Diagnostic`] and makes [`Desired`]; [`resolve`] makes one resource's [`settings`] with a
 //! [`Lookup`] that the caller brings.
 
-pub mod settings;
-pub mod value;
+mod check; // tree and table -> Desired and diagnostics
+pub mod desired; // what must exist
+pub mod diagnostic; // what is wrong, where, and the way out
+pub mod fields; // the one table of fields
+mod form; // scalars: durations, rates, URLs, events
+pub mod mask; // how values are shown
+pub mod platforms; // what each platform needs, as data
+pub mod reference; // `${NAME}`, `{env}`, `{file}`, `{source, provider, id}`
+pub mod resolve; // resource -> settings, references filled in
+pub mod schema; // the table as JSON Schema
+pub mod settings; // what the running rooms get
+mod text; // YAML, JSON, JSON5 -> one located tree
+pub mod value; // values in normal form
 
-use std::collections::BTreeMap;
-use std::fmt;
-
-use crate::event::Name;
+pub use desired::{Address, Desired, Format, Resource, Source};
+pub use diagnostic::{Code, Diagnostic, Severity};
+pub use fields::{Field, Form, Kind, Section};
+pub use mask::shown;
+pub use reference::{Lookup, Problem, Reason, Reference, Target};
+pub use resolve::{
+    references, resolve_admin, resolve_egress, resolve_inbound, resolve_outbound, resolve_reconcile, resolve_server,
+    resolve_store, sensitive_values,
+};
 pub use settings::{Admin, Egress, Inbound, Outbound, ReconcileSettings, Server, StoreSettings};
 pub use value::Value;
 
-/// How a document is written; the file's extension says it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// `.yaml`, `.yml`.
-    Yaml,
-    /// `.json` (read as JSON5), `.json5`.
-    Json5,
+/// What came of reading a document.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What must exist; `None` exactly when a diagnostic is an error.
+    pub desired: Option<Desired>,
+    /// Everything that was found, in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
 }
 
-/// A document's text and where it came from.
-#[derive(Debug, Clone, Copy)]
-pub struct Source<'a> {
-    /// The path to show in diagnostics.
-    pub path: &'a str,
-    /// How it is written.
-    pub format: Format,
-    /// The text.
-    pub text: &'a [u8],
-}
-
-/// Which resource: its order is the order of every listing and plan.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Address {
-    /// `webhooks.server`.
-    Server,
-    /// `webhooks.admin`.
-    Admin,
-    /// `webhooks.store`.
-    Store,
-    /// `webhooks.reconcile`.
-    Reconcile,
-    /// `webhooks.egress`.
-    Egress,
-    /// `webhooks.inbound.NAME`.
-    Inbound(Name),
-    /// `webhooks.outbound.NAME`.
-    Outbound(Name),
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Server => f.write_str("webhooks.server"),
-            Self::Admin => f.write_str("webhooks.admin"),
-            Self::Store => f.write_str("webhooks.store"),
-            Self::Reconcile => f.write_str("webhooks.reconcile"),
-            Self::Egress => f.write_str("webhooks.egress"),
-            Self::Inbound(name) => write!(f, "webhooks.inbound.{name}"),
-            Self::Outbound(name) => write!(f, "webhooks.outbound.{name}"),
+/// Reads and checks a document: the form of everything, and nothing outside of its text.
+#[must_use]
+pub fn load(source: &Source<'_>) -> Loaded {
+    let file: std::sync::Arc<str> = source.path.into();
+    let (text, tree) = match text::decode(source.text) {
+        Ok(text) => (text, text::read(text, source.format)),
+        Err(located) => {
+            // Up to the fault the text is UTF-8: enough for the position, and nothing of it is shown.
+            let good = source.text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(source.text);
+            let good = std::str::from_utf8(&good[..(located.span.start as usize).min(good.len())]).unwrap_or_default();
+            let mut diagnostic = check::diagnostic(String::new(), &located.span, located.fault);
+            if located.span.end > 0 {
+                (diagnostic.line, diagnostic.column) = text::Lines::new(good).position(good, located.span.start);
+            }
+            diagnostic.file = file;
+            return Loaded {
+                desired: None,
+                diagnostics: vec![diagnostic],
+            };
         }
-    }
-}
-
-impl Address {
-    /// The inverse of `Display`.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        match text.strip_prefix("webhooks.")? {
-            "server" => Some(Self::Server),
-            "admin" => Some(Self::Admin),
-            "store" => Some(Self::Store),
-            "reconcile" => Some(Self::Reconcile),
-            "egress" => Some(Self::Egress),
-            rest => {
-                if let Some(name) = rest.strip_prefix("inbound.") {
-                    return Name::parse(name).ok().map(Self::Inbound);
-                }
-                rest.strip_prefix("outbound.")
-                    .and_then(|name| Name::parse(name).ok())
-                    .map(Self::Outbound)
+    };
+    let readable = tree.faults.is_empty();
+    let mut findings = tree
+        .root
+        .as_ref()
+        .map(|root| check::document(root, source.format, &tree.tags))
+        .unwrap_or_default();
+    let text_faults = tree
+        .faults
+        .into_iter()
+        .map(|located| check::diagnostic(String::new(), &located.span, located.fault));
+    findings.diagnostics.extend(text_faults.take(check::MAX_DIAGNOSTICS));
+    let mut diagnostics = findings.diagnostics;
+    if !diagnostics.is_empty() {
+        diagnostics.sort_by_key(|d| (d.code == Code::TooMany, d.span.start, d.span.end, d.severity));
+        // One mistake in an anchor is found again wherever it is used.
+        diagnostics.dedup_by(|a, b| a.span == b.span && a.code == b.code && a.message == b.message && a.path == b.path);
+        let lines = text::Lines::new(text);
+        let shower = diagnostic::Shower::new(text, &lines, findings.masked, findings.known);
+        for diagnostic in &mut diagnostics {
+            diagnostic.file = file.clone();
+            if diagnostic.code != Code::TooMany && !(text.is_empty() && diagnostic.span.is_empty()) {
+                shower.place(diagnostic);
             }
         }
     }
-}
-
-/// One resource's effective values in normal form: two resources are equal exactly when they mean the same.
-///
-/// Holds, in the order of the table of fields, what the document says (or `defaults` says for it), plus the defaults that
-/// are derived from other values (`channel`, `platform`, `path`, `url`, the retry law). A value that equals the table's
-/// constant default is left out, so that 100,000 webhooks fit into memory; [`Resource::effective`] fills it in.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Resource {
-    fields: Box<[(&'static Field, Value)]>,
-}
-
-impl Resource {
-    /// Makes a resource of values in the order of the table, defaults left out.
-    #[must_use]
-    pub fn new(fields: Vec<(&'static Field, Value)>) -> Self {
-        Self { fields: fields.into() }
-    }
-
-    /// The values that are not the table's constant default.
-    pub fn fields(&self) -> impl Iterator<Item = (&'static Field, &Value)> {
-        self.fields.iter().map(|(field, value)| (*field, value))
-    }
-
-    /// The value of a field, the default filled in; `None`: the field is absent.
-    #[must_use]
-    pub fn effective(&self, name: &str) -> Option<Value> {
-        match self.fields.iter().find(|(field, _)| field.name == name) {
-            Some((_, value)) => Some(value.clone()),
-            None => None, // the table's default: filled in by document::fields
-        }
+    let errors = !readable || diagnostics.iter().any(Diagnostic::is_error);
+    Loaded {
+        desired: (!errors).then_some(findings.desired),
+        diagnostics,
     }
 }
-
-/// A checked document: what must exist.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Desired {
-    /// Every resource. The five settings resources are always there.
-    pub resources: BTreeMap<Address, Resource>,
-    /// `secrets.providers` of the document, by name: JSON as it was written.
-    pub providers: BTreeMap<String, serde_json::Value>,
-}
-
-pub mod fields;
-pub use fields::Field;

@@ -1,6 +1,6 @@
 //! Values of fields, in the one form in which they are compared.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// A field's value as the document means it: durations in milliseconds, aliases and merge keys applied, references left
 /// as they were written.
@@ -84,12 +84,12 @@ pub fn duration_text(ms: u64) -> String {
     let mut text = String::new();
     for (unit, letter) in UNITS {
         if rest >= unit {
-            text.push_str(&format!("{}{letter}", rest / unit));
+            let _ = write!(text, "{}{letter}", rest / unit); // writing into a String cannot fail
             rest %= unit;
         }
     }
     if rest > 0 {
-        text.push_str(&format!("{rest}ms"));
+        let _ = write!(text, "{rest}ms");
     }
     text
 }

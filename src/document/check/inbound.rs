@@ -1,0 +1,336 @@
+//! The rules of one inbound webhook: what its platform needs, and what is derived.
+
+use std::ops::Range;
+
+use base64::Engine as _;
+
+use super::document::Webhooks;
+use super::place::Place;
+use super::slots::{Slot, Slots};
+use super::{Check, Code, Fault};
+use crate::document::fields::known_section;
+use crate::document::platforms::{self, Keys, Platform};
+use crate::document::text::Entry;
+use crate::document::value::Value;
+use crate::document::{form, reference};
+use crate::event::Name;
+
+impl Check {
+    /// One inbound webhook: its values in the order of the table.
+    pub(super) fn inbound(
+        &mut self,
+        name: &Name,
+        entry: &Entry<'_>,
+        place: &Place<'_>,
+        around: &mut Webhooks<'_>,
+    ) -> Option<Vec<Option<Value>>> {
+        let span = entry.at..entry.end;
+        let mut slots = self.slots(known_section("inbound").fields, &entry.value, place)?;
+        let platform = self.platform(name, &slots, &around.defaults, &span, place)?;
+
+        for special in platforms::SPECIAL_FIELDS {
+            if let Some(slot) = slots.get(special).filter(|_| !platform.fits(special)) {
+                let fault = Fault::new(
+                    Code::DoesNotFit,
+                    format!("`{special}` does not fit the platform `{}`", platform.name),
+                );
+                let fault = fault.hint(needs(platform));
+                let fault = if slots.is_named("platform") {
+                    fault
+                } else {
+                    fault.hint("the platform follows from the name; set `platform` to say another")
+                };
+                let key = slot.key.clone();
+                self.report(&place.key(special), &key, fault);
+            }
+        }
+        for (index, default) in around.defaults.values.iter().enumerate() {
+            let field = &slots.table[index];
+            if slots.named & (1 << index) == 0 && platform.fits(field.name) {
+                slots.values[index].clone_from(default);
+            }
+        }
+        self.key_material(platform, &slots, &span, place);
+        self.derive(name, platform, &mut slots, &span, place, around);
+        Some(
+            slots
+                .values
+                .into_iter()
+                .map(|slot| slot.map(|slot| slot.value))
+                .collect(),
+        )
+    }
+
+    fn platform(
+        &mut self,
+        name: &Name,
+        slots: &Slots,
+        defaults: &Slots,
+        span: &Range<u32>,
+        place: &Place<'_>,
+    ) -> Option<&'static Platform> {
+        if slots.is_faulty("platform") {
+            return None; // without a platform nothing else can be said
+        }
+        let written = slots.text("platform").or(defaults.text("platform"));
+        if let Some(written) = written {
+            return platforms::find(written);
+        }
+        let platform =
+            platforms::find(name.as_str()).unwrap_or_else(|| platforms::find("generic").expect("in the table"));
+        if !platform.implemented {
+            let fault =
+                form::not_yet_platform(platform.name).hint("set `platform` if another one is meant by this name");
+            self.report(&place.key("platform"), span, fault);
+            return None;
+        }
+        Some(platform)
+    }
+
+    fn key_material(&mut self, platform: &'static Platform, slots: &Slots, span: &Range<u32>, place: &Place<'_>) {
+        let unverified = slots
+            .get("verifySignature")
+            .filter(|slot| slot.value == Value::Bool(false));
+        if let Some(slot) = unverified {
+            let at = slot.key.clone();
+            let fault = Fault::new(
+                Code::Unverified,
+                "signatures are not checked: anybody who knows the URL can send events",
+            );
+            self.report(
+                &place.key("verifySignature"),
+                &at,
+                fault.hint("remove it before this is reachable from outside"),
+            );
+        } else {
+            let missing: Vec<&str> = match platform.keys {
+                Keys::All(fields) => fields.iter().copied().filter(|f| !has(slots, f)).collect(),
+                Keys::Any(fields) if fields.iter().any(|f| has(slots, f)) => Vec::new(),
+                Keys::Any(fields) => fields[..1].to_vec(),
+            };
+            for field in missing {
+                let fault = Fault::new(Code::Missing, format!("`{field}` is missing: {}", needs(platform)))
+                    .hint(find_it(platform.name, field));
+                let fault = if slots.is_named("platform") || platform.name != "generic" {
+                    fault
+                } else {
+                    fault.hint("the platform is `generic`, because the name is no known platform; set `platform` to say another")
+                };
+                self.report(&place.key(field), span, fault);
+            }
+            self.generic_header(platform, slots, span, place);
+        }
+        if let Some(weak) = platform.weak {
+            self.report(
+                place,
+                span,
+                Fault::new(Code::WeakPlatform, weak).hint("restrict the senders with `allowFrom`"),
+            );
+        }
+        if platform.name == "telegram" {
+            let fault = Fault::new(
+                Code::TelegramPolling,
+                "an OpenClaw assistant that polls this bot deletes its webhook at every start, and this route goes silent",
+            );
+            let fault = fault.hint("set `channels.telegram.webhookUrl` on the OpenClaw that has this bot");
+            self.report(place, span, fault);
+        }
+        self.literals(platform, slots, place);
+    }
+
+    /// `signature.header` of a generic source has no default.
+    fn generic_header(&mut self, platform: &Platform, slots: &Slots, span: &Range<u32>, place: &Place<'_>) {
+        if platform.name != "generic" || slots.is_faulty("signature") {
+            return;
+        }
+        let scheme = slots.get("signature");
+        let member = |name| scheme.and_then(|slot| slot.value.get(name));
+        let place = place.key("signature");
+        if member("header").is_none() {
+            let fault = Fault::new(
+                Code::Missing,
+                "`signature.header` is missing: which header carries the signature?",
+            );
+            let at = scheme.map_or(span.clone(), |slot| slot.key.clone());
+            let fault = fault.hint("write `signature: { header: X-Signature }`");
+            let fault = if slots.is_named("platform") {
+                fault
+            } else {
+                fault.hint(
+                    "the platform is `generic`, because the name is no known platform; set `platform` to say another",
+                )
+            };
+            self.report(&place.key("header"), &at, fault);
+            return;
+        }
+        let signs_time = member("template")
+            .and_then(Value::as_text)
+            .is_some_and(|text| text.contains("{timestamp}"));
+        if signs_time != member("timestampHeader").is_some() {
+            let at = scheme.map_or(span.clone(), |slot| slot.key.clone());
+            let fault = if signs_time {
+                Fault::new(
+                    Code::Missing,
+                    "`signature.timestampHeader` is missing: the template signs a time",
+                )
+            } else {
+                // A time that is not signed proves nothing: it would only look like replay protection.
+                Fault::new(
+                    Code::DoesNotFit,
+                    "`signature.timestampHeader` is there, and the template does not sign `{timestamp}`",
+                )
+            };
+            self.report(&place, &at, fault);
+        }
+    }
+
+    /// What can be said of literals; what a reference leads to is checked when it is resolved.
+    fn literals(&mut self, platform: &Platform, slots: &Slots, place: &Place<'_>) {
+        for field in ["secret", "publicKey"] {
+            let Some(Slot { value, at, .. }) = slots.get(field) else {
+                continue;
+            };
+            let many = if let Value::List(items) = value {
+                &**items
+            } else {
+                std::slice::from_ref(value)
+            };
+            for literal in many.iter().filter_map(Value::as_text) {
+                if reference::has_reference(literal) {
+                    continue;
+                }
+                if let Err(why) = key_form(platform.name, field, literal) {
+                    let at = at.clone();
+                    self.report(&place.key(field), &at, Fault::new(Code::InvalidText, why));
+                }
+            }
+        }
+    }
+
+    fn derive(
+        &mut self,
+        name: &Name,
+        platform: &'static Platform,
+        slots: &mut Slots,
+        span: &Range<u32>,
+        place: &Place<'_>,
+        around: &mut Webhooks<'_>,
+    ) {
+        if let Some(slot) = slots
+            .get("channel")
+            .filter(|slot| slot.value.as_text().is_some_and(|text| text.trim().is_empty()))
+        {
+            let at = slot.at.clone();
+            self.report(
+                &place.key("channel"),
+                &at,
+                Fault::new(Code::Blank, "the channel is blank"),
+            );
+        }
+        if slots.get("channel").is_none() {
+            slots.set("channel", Value::text(name.as_str()));
+        }
+        slots.set("platform", Value::text(platform.name));
+        if slots.is_faulty("path") {
+            return;
+        }
+        let at = slots.get("path").map_or(span.clone(), |slot| slot.at.clone());
+        let path = slots
+            .text("path")
+            .map_or_else(|| format!("/webhook/{name}"), str::to_owned);
+        if let Some(other) = around.paths.get(&path) {
+            let fault = Fault::new(
+                Code::PathTaken,
+                format!("`{name}` and `{other}` both have the path `{path}`"),
+            );
+            self.report(
+                &place.key("path"),
+                &at,
+                fault.hint("give one of the two another `path`"),
+            );
+        } else {
+            around.paths.insert(path.clone(), name.clone());
+        }
+        if slots.get("url").is_none()
+            && let Some(public_url) = &around.public_url
+        {
+            slots.set("url", Value::text(&format!("{public_url}{path}")));
+        }
+        slots.set("path", Value::text(&path));
+    }
+}
+
+/// Right or wrong: a wrong value was reported already.
+fn has(slots: &Slots, field: &str) -> bool {
+    slots.is_named(field) || slots.get(field).is_some()
+}
+
+/// What a platform is verified with, in words.
+fn needs(platform: &Platform) -> String {
+    let list = |fields: &[&str], word: &str| {
+        fields
+            .iter()
+            .map(|field| format!("`{field}`"))
+            .collect::<Vec<_>>()
+            .join(word)
+    };
+    match platform.keys {
+        Keys::All(fields) => format!(
+            "the platform `{}` is verified with {}",
+            platform.name,
+            list(fields, " and ")
+        ),
+        Keys::Any(fields) => format!(
+            "the platform `{}` is verified with {}",
+            platform.name,
+            list(fields, " or ")
+        ),
+    }
+}
+
+/// Where the value is to be found.
+fn find_it(platform: &str, field: &str) -> String {
+    match (platform, field) {
+        ("telegram", _) => "choose one, and give it to Telegram's `setWebhook` as `secret_token`".to_owned(),
+        ("discord", _) => "it is in the Discord developer portal: General Information, Public Key".to_owned(),
+        ("slack", _) => "it is on the app's page: Basic Information, Signing Secret".to_owned(),
+        ("github", _) => "choose one, and enter it at GitHub: Settings, Webhooks, Secret".to_owned(),
+        _ => format!("write `{field}: {{ env: NAME }}`, or `verifySignature: false` for a first try"),
+    }
+}
+
+/// Whether a key has the form that its platform needs; the reason never holds the key.
+pub(in crate::document) fn key_form(platform: &str, field: &str, key: &str) -> Result<(), String> {
+    let base64 = |text: &str| base64::engine::general_purpose::STANDARD.decode(text);
+    match (platform, field) {
+        ("telegram", "secret") => {
+            let fits = (1..=256).contains(&key.len())
+                && key
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+            fits.then_some(())
+                .ok_or_else(|| "Telegram's secret has 1 to 256 characters of A-Z a-z 0-9 _ -".to_owned())
+        }
+        ("discord", "publicKey") => {
+            let fits = key.len() == 64 && key.bytes().all(|b| b.is_ascii_hexdigit());
+            fits.then_some(())
+                .ok_or_else(|| "Discord's public key has 64 hex digits".to_owned())
+        }
+        ("standard", "publicKey") => {
+            let fits = key
+                .strip_prefix("whpk_")
+                .and_then(|text| base64(text).ok())
+                .is_some_and(|key| key.len() == 32);
+            fits.then_some(())
+                .ok_or_else(|| "the public key is `whpk_` and the base64 of 32 bytes".to_owned())
+        }
+        ("standard" | "openclaw", "secret") => match key.strip_prefix("whsec_") {
+            Some(text) => match base64(text) {
+                Ok(bytes) if !bytes.is_empty() => Ok(()),
+                _ => Err("what follows `whsec_` is not base64".to_owned()),
+            },
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,196 @@
+//! What a document means: resources by address, in normal form.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::fields::{Field, Section};
+use super::mask;
+use super::value::Value;
+use crate::event::Name;
+
+/// How a document is written; the file's extension says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `.yaml`, `.yml`.
+    Yaml,
+    /// `.json` (read as JSON5), `.json5`.
+    Json5,
+}
+
+impl Format {
+    /// The format that a path's extension says.
+    #[must_use]
+    pub fn of_path(path: &std::path::Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "yaml" | "yml" => Some(Self::Yaml),
+            "json" | "json5" => Some(Self::Json5),
+            _ => None,
+        }
+    }
+}
+
+/// A document's text and where it came from.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// The path to show in diagnostics.
+    pub path: &'a str,
+    /// How it is written.
+    pub format: Format,
+    /// The text.
+    pub text: &'a [u8],
+}
+
+/// Which resource: its order is the order of every listing and plan.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Address {
+    /// `webhooks.server`.
+    Server,
+    /// `webhooks.admin`.
+    Admin,
+    /// `webhooks.store`.
+    Store,
+    /// `webhooks.reconcile`.
+    Reconcile,
+    /// `webhooks.egress`.
+    Egress,
+    /// `webhooks.inbound.NAME`.
+    Inbound(Name),
+    /// `webhooks.outbound.NAME`.
+    Outbound(Name),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server => f.write_str("webhooks.server"),
+            Self::Admin => f.write_str("webhooks.admin"),
+            Self::Store => f.write_str("webhooks.store"),
+            Self::Reconcile => f.write_str("webhooks.reconcile"),
+            Self::Egress => f.write_str("webhooks.egress"),
+            Self::Inbound(name) => write!(f, "webhooks.inbound.{name}"),
+            Self::Outbound(name) => write!(f, "webhooks.outbound.{name}"),
+        }
+    }
+}
+
+impl Address {
+    /// The inverse of `Display`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.strip_prefix("webhooks.")? {
+            "server" => Some(Self::Server),
+            "admin" => Some(Self::Admin),
+            "store" => Some(Self::Store),
+            "reconcile" => Some(Self::Reconcile),
+            "egress" => Some(Self::Egress),
+            rest => {
+                if let Some(name) = rest.strip_prefix("inbound.") {
+                    return Name::parse(name).ok().map(Self::Inbound);
+                }
+                rest.strip_prefix("outbound.")
+                    .and_then(|name| Name::parse(name).ok())
+                    .map(Self::Outbound)
+            }
+        }
+    }
+}
+
+/// One resource's effective values in normal form: two resources are equal exactly when they mean the same.
+///
+/// Holds, in the order of the table of fields, what the document says (or `defaults` says for it), plus the defaults that
+/// are derived from other values (`channel`, `platform`, `path`, `url`, the retry law). A value that equals the table's
+/// constant default is left out, so that 100,000 webhooks fit into memory; [`Resource::effective`] fills it in.
+#[derive(Clone, Default)]
+pub struct Resource {
+    section: Option<&'static Section>,
+    fields: Box<[(&'static Field, Value)]>,
+}
+
+impl PartialEq for Resource {
+    /// The section is no part of the meaning: it follows from the address.
+    fn eq(&self, other: &Self) -> bool {
+        self.fields == other.fields
+    }
+}
+
+impl Eq for Resource {}
+
+impl fmt::Debug for Resource {
+    /// Masked: a literal secret must not reach a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(
+                self.fields()
+                    .map(|(field, value)| (field.name, mask::shown(field, value).to_string())),
+            )
+            .finish()
+    }
+}
+
+impl Resource {
+    /// Makes a resource of values in the order of the table, defaults left out.
+    #[must_use]
+    pub fn new(fields: Vec<(&'static Field, Value)>) -> Self {
+        Self {
+            section: None,
+            fields: fields.into(),
+        }
+    }
+
+    /// The same, of a section whose defaults [`Resource::effective`] fills in.
+    #[must_use]
+    pub fn of(section: &'static Section, fields: Vec<(&'static Field, Value)>) -> Self {
+        Self {
+            section: Some(section),
+            fields: fields.into(),
+        }
+    }
+
+    /// The section of the table that its fields are of.
+    #[must_use]
+    pub fn section(&self) -> Option<&'static Section> {
+        self.section
+    }
+
+    /// The values that are not the table's constant default.
+    pub fn fields(&self) -> impl Iterator<Item = (&'static Field, &Value)> {
+        self.fields.iter().map(|(field, value)| (*field, value))
+    }
+
+    /// The value of a field where it is not the table's constant default.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.fields
+            .iter()
+            .find(|(field, _)| field.name == name)
+            .map(|(_, value)| value)
+    }
+
+    /// The value of a field, the default filled in, without a copy; `None`: the field is absent.
+    #[must_use]
+    pub fn effective_ref(&self, name: &str) -> Option<&Value> {
+        if let Some(value) = self.get(name) {
+            return Some(value);
+        }
+        // The retry law takes the place of the list of delays.
+        if name == "retrySchedule" && self.get("retries").is_some() {
+            return None;
+        }
+        self.section?.field(name)?.default_value()
+    }
+
+    /// The value of a field, the default filled in; `None`: the field is absent.
+    #[must_use]
+    pub fn effective(&self, name: &str) -> Option<Value> {
+        self.effective_ref(name).cloned()
+    }
+}
+
+/// A checked document: what must exist.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Desired {
+    /// Every resource. The five settings resources are always there.
+    pub resources: BTreeMap<Address, Resource>,
+    /// `secrets.providers` of the document, by name: JSON as it was written.
+    pub providers: BTreeMap<String, serde_json::Value>,
+}

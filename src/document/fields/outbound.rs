@@ -1,0 +1,389 @@
+//! Rows of `outbound`.
+
+use super::settings::DRAIN;
+use super::{DAY, Field, Form, HOUR, Kind, SECOND, field};
+
+static BASIC: [Field; 2] = [
+    field("username", Kind::Text, "", "gateway", "The user's name."),
+    field(
+        "password",
+        Kind::Secret,
+        "",
+        "{ env: RECEIVER_PASSWORD }",
+        "The password.",
+    )
+    .sensitive(),
+];
+
+static AUTH: [Field; 2] = [
+    field(
+        "bearer",
+        Kind::Secret,
+        "",
+        "{ env: RECEIVER_TOKEN }",
+        "Sent as `authorization: Bearer`.",
+    )
+    .sensitive(),
+    field(
+        "basic",
+        Kind::Object(&BASIC),
+        "",
+        "{ username: gateway, password: { env: RECEIVER_PASSWORD } }",
+        "Sent as `authorization: Basic`.",
+    ),
+];
+
+static TLS: [Field; 3] = [
+    field(
+        "ca",
+        Kind::Form(Form::File),
+        "",
+        "./ca.crt",
+        "PEM file of certificates to trust beside the system's; watched.",
+    ),
+    field(
+        "clientCert",
+        Kind::Form(Form::File),
+        "",
+        "./client.crt",
+        "PEM file of the client certificate; watched.",
+    ),
+    field(
+        "clientKey",
+        Kind::Form(Form::File),
+        "",
+        "./client.key",
+        "PEM file of its private key; watched.",
+    ),
+];
+
+static BREAKER: [Field; 2] = [
+    field(
+        "failures",
+        Kind::Integer { min: 1, max: 1_000_000 },
+        "10",
+        "5",
+        "Opens after so many failed attempts in a row.",
+    ),
+    field(
+        "cooldown",
+        Kind::Duration { min: 1, max: DAY },
+        "30s",
+        "1m",
+        "While open, one probe is sent after each of these.",
+    ),
+];
+
+static AGENT_HOOK: [Field; 11] = [
+    field("agentId", Kind::Text, "", "main", "Which agent runs."),
+    field(
+        "session",
+        Kind::Choice {
+            now: &["isolated", "conversation"],
+            later: &[],
+        },
+        "isolated",
+        "conversation",
+        "A session of its own, or the conversation's.",
+    ),
+    field(
+        "reply",
+        Kind::Choice {
+            now: &["none", "channel"],
+            later: &[],
+        },
+        "none",
+        "channel",
+        "Where the answer goes.",
+    ),
+    field("channel", Kind::Text, "", "telegram", "Channel of the answer."),
+    field("to", Kind::Text, "", "\"123456\"", "Receiver of the answer."),
+    field("accountId", Kind::Text, "", "default", "Account of the channel."),
+    field("model", Kind::Text, "", "sonnet", "Model to use."),
+    field("thinking", Kind::Text, "", "low", "How much thinking."),
+    field(
+        "timeoutSeconds",
+        Kind::Integer { min: 1, max: 86_400 },
+        "",
+        "120",
+        "Time for the run.",
+    ),
+    field("wait", Kind::Bool, "false", "true", "Waits for the run's end."),
+    field(
+        "message",
+        Kind::Text,
+        "",
+        "\"{{data.message}}\"",
+        "Template of the message.",
+    ),
+];
+
+pub(super) static OUTBOUND: [Field; 34] = [
+    field(
+        "url",
+        Kind::Form(Form::Url),
+        "",
+        "https://log.example.com/events",
+        "Where events are posted to. Required.",
+    ),
+    field(
+        "events",
+        Kind::Set(&Kind::Form(Form::Event)),
+        "[\"*\"]",
+        "[message.received, message.sent, message.error]",
+        "What it subscribes to; `message.*` and `*` are wildcards.",
+    ),
+    field(
+        "from",
+        Kind::Set(&Kind::Form(Form::WebhookName)),
+        "",
+        "[telegram]",
+        "Names of inbound webhooks: only their events. Default: all.",
+    ),
+    field(
+        "format",
+        Kind::Choice {
+            now: &["openclaw", "standard", "raw"],
+            later: &[
+                "forward",
+                "agent-hook",
+                "slack",
+                "discord",
+                "telegram",
+                "feishu",
+                "dingtalk",
+                "wecom",
+                "teams",
+            ],
+        },
+        "openclaw",
+        "standard",
+        "Shape of the body: openclaw is {event, timestamp, data, signature}, standard is {type, timestamp, data}, raw is data itself.",
+    ),
+    field(
+        "filter",
+        Kind::NotYet(&Kind::Text),
+        "",
+        "data.user == \"42\"",
+        "Expression over event and data.",
+    ),
+    field(
+        "body",
+        Kind::NotYet(&Kind::Text),
+        "",
+        "\"{{data.message}}\"",
+        "Template of the whole request body.",
+    ),
+    field(
+        "text",
+        Kind::NotYet(&Kind::Text),
+        "",
+        "\"{{data.message}}\"",
+        "Template of the text of a chat format.",
+    ),
+    field(
+        "chatId",
+        Kind::NotYet(&Kind::Text),
+        "",
+        "\"-100123\"",
+        "Chat of format telegram.",
+    ),
+    field(
+        "agentHook",
+        Kind::NotYet(&Kind::Object(&AGENT_HOOK)),
+        "",
+        "{ agentId: main }",
+        "How format agent-hook starts the agent.",
+    ),
+    field(
+        "secret",
+        Kind::Secret,
+        "",
+        "{ env: EVENT_LOGGER_SECRET }",
+        "Signs deliveries; a list: the first signs, all sign `webhook-signature` (rotation). Without one: unsigned.",
+    )
+    .sensitive(),
+    field(
+        "headers",
+        Kind::Headers,
+        "{}",
+        "{ X-Source: openclaw }",
+        "Headers to add.",
+    ),
+    field(
+        "requireHeader",
+        Kind::Form(Form::RequiredHeader),
+        "",
+        "\"x-openclaw-delivery-accepted: durable\"",
+        "Header that a 2xx must carry, with its value or without.",
+    ),
+    field(
+        "auth",
+        Kind::Object(&AUTH),
+        "",
+        "{ bearer: { env: RECEIVER_TOKEN } }",
+        "The `authorization` header: bearer or basic.",
+    ),
+    field(
+        "tls",
+        Kind::Object(&TLS),
+        "",
+        "{ ca: ./ca.crt }",
+        "The endpoint's CA and the client certificate.",
+    ),
+    field(
+        "timeout",
+        Kind::Duration { min: 1, max: HOUR },
+        "10s",
+        "5s",
+        "Bound of a whole attempt: DNS, connect, TLS, request, response.",
+    ),
+    field(
+        "retries",
+        Kind::Integer { min: 0, max: 100 },
+        "",
+        "3",
+        "Retries after the first attempt. Default: 3 where retryDelay, backoff or maxRetryDelay is set; else the schedule's.",
+    ),
+    field(
+        "retryDelay",
+        Kind::Duration { min: 0, max: 7 * DAY },
+        "",
+        "5000",
+        "Delay before the first retry. Default: 5s where one of the four is set.",
+    ),
+    field(
+        "backoff",
+        Kind::Choice {
+            now: &["exponential", "fixed"],
+            later: &[],
+        },
+        "",
+        "exponential",
+        "exponential: each delay is twice the one before; fixed. Default: exponential where one of the four is set.",
+    ),
+    field(
+        "maxRetryDelay",
+        Kind::Duration { min: 0, max: 7 * DAY },
+        "1h",
+        "10m",
+        "Longest delay, and the longest Retry-After that is honoured.",
+    ),
+    field(
+        "retrySchedule",
+        Kind::List(&Kind::Duration { min: 0, max: 7 * DAY }),
+        "[5s, 30s, 2m, 10m, 30m, 2h, 5h, 10h, 10h]",
+        "[1s, 10s, 1m]",
+        "The delays one by one; excludes retries, retryDelay, backoff and maxRetryDelay. At most 100.",
+    ),
+    field(
+        "jitter",
+        Kind::Decimal { min: 0.0, max: 1.0 },
+        "0.2",
+        "0.1",
+        "Share by which a delay is varied either way.",
+    ),
+    field(
+        "maxAge",
+        Kind::Duration {
+            min: SECOND,
+            max: 90 * DAY,
+        },
+        "72h",
+        "24h",
+        "Oldest delivery that is still tried; older ones are dead letters.",
+    ),
+    field(
+        "retryStatusCodes",
+        Kind::Set(&Kind::Form(Form::StatusCode)),
+        "[5xx]",
+        "[500, 502, 503, 504]",
+        "Statuses that are retried beside 408, 425 and 429: numbers, \"5xx\", \"520-530\".",
+    ),
+    field(
+        "concurrency",
+        Kind::Integer { min: 1, max: 1024 },
+        "16",
+        "4",
+        "Most attempts in flight to this endpoint.",
+    ),
+    field(
+        "rateLimit",
+        Kind::Form(Form::Rate),
+        "",
+        "50/s",
+        "Most attempts per time.",
+    ),
+    field(
+        "ordering",
+        Kind::Choice {
+            now: &["none", "fifo", "session"],
+            later: &[],
+        },
+        "none",
+        "session",
+        "fifo: none may overtake; session: none of one session may.",
+    ),
+    field(
+        "circuitBreaker",
+        Kind::ObjectOrFalse(&BREAKER),
+        "{ failures: 10, cooldown: 30s }",
+        "{ failures: 5, cooldown: 1m }",
+        "Stops trying for a while after so many failures in a row; false: never.",
+    ),
+    field(
+        "onDelete",
+        Kind::Choice {
+            now: &["drain", "discard"],
+            later: &[],
+        },
+        "drain",
+        "discard",
+        "What becomes of the backlog: delivered within drainTimeout, or dead letters at once.",
+    ),
+    field(
+        "drainTimeout",
+        DRAIN,
+        "30s",
+        "5m",
+        "How long a deleted sender may go on delivering.",
+    ),
+    field(
+        "paused",
+        Kind::Bool,
+        "false",
+        "true",
+        "Makes no attempts and keeps the backlog.",
+    ),
+    field(
+        "protect",
+        Kind::Bool,
+        "false",
+        "true",
+        "Never deleted by an automatic reconcile.",
+    ),
+    field(
+        "previousName",
+        Kind::Form(Form::WebhookName),
+        "",
+        "old-name",
+        "The name it had before: a rename keeps backlog and history.",
+    ),
+    field(
+        "description",
+        Kind::Text,
+        "",
+        "Audit log of the team",
+        "A note for people.",
+    ),
+    field(
+        "labels",
+        Kind::Labels,
+        "{}",
+        "{ team: support }",
+        "Names and texts for people and tools.",
+    ),
+];
+
+/// The longest `retrySchedule`.
+pub(in crate::document) const MAX_SCHEDULE: usize = 100;

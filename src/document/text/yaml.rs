@@ -1,0 +1,573 @@
+//! YAML 1.2 on the events of saphyr-parser: docs/decisions/001-yaml-reader.md.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
+
+use super::node::{Data, Entry, Merged, Node, Str, offset};
+use super::{Code, Fault, Lines, Located, MAX_DEPTH, MAX_REPLAYED_BYTES, Tree};
+
+pub(super) fn read(text: &str) -> Tree<'_> {
+    let mut builder = Builder {
+        text,
+        places: Places::new(text),
+        frames: Vec::new(),
+        anchors: HashMap::new(),
+        open_anchors: Vec::new(),
+        replayed: 0,
+        root: None,
+        documents: 0,
+        faults: Vec::new(),
+        tags: Vec::new(),
+    };
+    let mut parser = Parser::new_from_str(text);
+    while let Some(event) = parser.next_event() {
+        let step = match event {
+            Ok((event, span)) => builder.take(event, span),
+            Err(error) => Err(builder.syntax(&error)),
+        };
+        if let Err(located) = step {
+            builder.root = None;
+            builder.faults.push(located);
+            break;
+        }
+    }
+    if builder.faults.is_empty() && builder.root.as_ref().is_none_or(|root| matches!(root.data, Data::Null)) {
+        let fault = Fault::new(Code::DocumentCount, "the document is empty").hint("write `webhooks: {}` for none");
+        builder.faults.push(Located::new(fault, 0..0));
+        builder.root = None;
+    }
+    Tree {
+        root: builder.root,
+        faults: builder.faults,
+        tags: builder.tags,
+    }
+}
+
+/// Markers (line, column in characters) to bytes. The parser's own character index is not used: a line's start and a walk
+/// along the line do not depend on how it counts comments and byte order marks. Markers come nearly in order, so the walk
+/// goes on from the last place: a document of one line of 64 MiB is no trap.
+struct Places<'a> {
+    text: &'a str,
+    lines: Lines,
+    line: usize,
+    column: usize,
+    byte: usize,
+}
+
+impl<'a> Places<'a> {
+    fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            lines: Lines::new(text),
+            line: 0,
+            column: 0,
+            byte: 0,
+        }
+    }
+
+    fn byte(&mut self, marker: Marker) -> u32 {
+        let line = marker.line().saturating_sub(1);
+        if line != self.line {
+            (self.line, self.column, self.byte) = (line, 0, self.lines.start(line));
+        }
+        let bytes = self.text.as_bytes();
+        while self.column < marker.col() && self.byte < bytes.len() {
+            self.byte += 1;
+            while self.byte < bytes.len() && bytes[self.byte] & 0xc0 == 0x80 {
+                self.byte += 1;
+            }
+            self.column += 1;
+        }
+        while self.column > marker.col() && self.byte > 0 {
+            self.byte -= 1;
+            while bytes[self.byte] & 0xc0 == 0x80 {
+                self.byte -= 1;
+            }
+            self.column -= 1;
+        }
+        offset(self.byte)
+    }
+
+    fn span(&mut self, span: Span) -> Range<u32> {
+        let at = self.byte(span.start);
+        at..self.byte(span.end).max(at)
+    }
+}
+
+/// A container that is being read.
+struct Frame<'a> {
+    at: u32,
+    anchor: usize,
+    inside: Inside<'a>,
+    /// The deepest node inside, counted from this container.
+    depth: usize,
+    /// What an alias to this container would repeat.
+    weight: usize,
+}
+
+enum Inside<'a> {
+    List(Vec<Node<'a>>),
+    Map {
+        entries: Vec<Entry<'a>>,
+        others: Vec<Rc<Node<'a>>>,
+        merges: bool,
+        key: Option<Key<'a>>,
+    },
+}
+
+struct Key<'a> {
+    text: Str<'a>,
+    span: Range<u32>,
+    merge: bool,
+}
+
+struct Anchored<'a> {
+    node: Rc<Node<'a>>,
+    depth: usize,
+    weight: usize,
+}
+
+struct Builder<'a> {
+    text: &'a str,
+    places: Places<'a>,
+    frames: Vec<Frame<'a>>,
+    anchors: HashMap<usize, Anchored<'a>>,
+    open_anchors: Vec<usize>,
+    replayed: usize,
+    root: Option<Node<'a>>,
+    documents: usize,
+    faults: Vec<Located>,
+    tags: Vec<(Range<u32>, String)>,
+}
+
+type Step = Result<(), Located>;
+
+impl<'a> Builder<'a> {
+    fn take(&mut self, event: Event<'a>, span: Span) -> Step {
+        match event {
+            Event::DocumentStart(_) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    let fault = Fault::new(Code::DocumentCount, "a second document begins here")
+                        .hint("a file holds exactly one document: remove the `---`");
+                    return Err(Located::new(fault, self.places.span(span)));
+                }
+                Ok(())
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let range = self.places.span(span);
+                if anchor == 0 && tag.is_none() && self.wants_key() {
+                    let merge = style == ScalarStyle::Plain && text == "<<";
+                    let text = self.string(text.into_owned(), &range, style);
+                    self.key(text, range, merge);
+                    return Ok(());
+                }
+                let data = self.scalar(text.into_owned(), style, tag.as_deref(), &range);
+                let node = Node {
+                    at: range.start,
+                    end: range.end,
+                    data,
+                };
+                self.put(node, anchor, 1)
+            }
+            Event::SequenceStart(anchor, tag) => self.open(anchor, tag.as_deref(), span, Inside::List(Vec::new())),
+            Event::MappingStart(anchor, tag) => self.open(
+                anchor,
+                tag.as_deref(),
+                span,
+                Inside::Map {
+                    entries: Vec::new(),
+                    others: Vec::new(),
+                    merges: false,
+                    key: None,
+                },
+            ),
+            Event::SequenceEnd | Event::MappingEnd => self.close(span),
+            Event::Alias(anchor) => self.alias(anchor, span),
+            Event::DocumentEnd | Event::StreamStart | Event::StreamEnd | Event::Nothing => Ok(()),
+        }
+    }
+
+    fn wants_key(&self) -> bool {
+        matches!(
+            self.frames.last(),
+            Some(Frame {
+                inside: Inside::Map { key: None, .. },
+                ..
+            })
+        )
+    }
+
+    fn key(&mut self, text: Str<'a>, span: Range<u32>, merge: bool) {
+        if let Some(Frame {
+            inside: Inside::Map { key, .. },
+            ..
+        }) = self.frames.last_mut()
+        {
+            *key = Some(Key { text, span, merge });
+        }
+    }
+
+    fn open(&mut self, anchor: usize, tag: Option<&Tag>, span: Span, inside: Inside<'a>) -> Step {
+        let range = self.places.span(span);
+        if self.wants_key() {
+            let fault = Fault::new(Code::Syntax, "a key must be a text, not a list or a mapping")
+                .hint("put quotes around it if `{`, `[` or `?` is meant to be text");
+            return Err(Located::new(fault, range));
+        }
+        if self.frames.len() >= MAX_DEPTH {
+            return Err(too_deep(range));
+        }
+        if let Some(tag) = tag {
+            let fits = tag.is_yaml_core_schema()
+                && tag.suffix
+                    == if matches!(inside, Inside::List(_)) {
+                        "seq"
+                    } else {
+                        "map"
+                    };
+            if !fits {
+                self.tags.push((range.clone(), tag.to_string()));
+            }
+        }
+        if anchor > 0 {
+            self.open_anchors.push(anchor);
+        }
+        self.frames.push(Frame {
+            at: range.start,
+            anchor,
+            inside,
+            depth: 1,
+            weight: 48,
+        });
+        Ok(())
+    }
+
+    fn close(&mut self, span: Span) -> Step {
+        let end = self.places.byte(span.end);
+        let frame = self.frames.pop().expect("the parser balances its events");
+        let mut last = frame.at;
+        let data = match frame.inside {
+            Inside::List(items) => {
+                last = items.last().map_or(last, |node| node.end);
+                Data::List(items.into())
+            }
+            Inside::Map {
+                entries,
+                others,
+                merges,
+                ..
+            } => {
+                last = entries.last().map_or(last, |entry| entry.value.end);
+                super::duplicates(&entries, self.text, &mut self.faults);
+                if merges {
+                    Data::Merged(Box::new(Merged {
+                        own: entries.into(),
+                        others,
+                    }))
+                } else {
+                    Data::Map(entries.into())
+                }
+            }
+        };
+        if frame.anchor > 0 {
+            self.open_anchors.pop();
+        }
+        // The end of a block container is reported where the next token begins.
+        let end = if matches!(self.text.as_bytes().get(frame.at as usize), Some(b'{' | b'[')) {
+            end
+        } else {
+            last
+        };
+        let node = Node {
+            at: frame.at,
+            end: end.max(frame.at),
+            data,
+        };
+        self.put_counted(node, frame.anchor, frame.depth, frame.weight)
+    }
+
+    fn alias(&mut self, anchor: usize, span: Span) -> Step {
+        let range = self.places.span(span);
+        let Some(anchored) = self.anchors.get(&anchor) else {
+            let fault = if self.open_anchors.contains(&anchor) {
+                Fault::new(Code::Limit, "the alias stands inside of what it stands for")
+            } else {
+                Fault::new(Code::Syntax, "the alias has no anchor")
+            };
+            return Err(Located::new(fault, range));
+        };
+        let (node, depth, weight) = (Rc::clone(&anchored.node), anchored.depth, anchored.weight);
+        if self.frames.len() + depth > MAX_DEPTH {
+            return Err(too_deep(range));
+        }
+        self.replayed += weight;
+        if self.replayed > MAX_REPLAYED_BYTES {
+            let fault = Fault::new(
+                Code::Limit,
+                format!(
+                    "aliases repeat more than {} MiB of content",
+                    MAX_REPLAYED_BYTES / 1024 / 1024
+                ),
+            )
+            .hint("write the repeated parts out, or repeat less");
+            return Err(Located::new(fault, range));
+        }
+        if self.wants_key() {
+            return match &node.target().data {
+                Data::Text(text) => {
+                    let text = text.clone();
+                    self.key(text, range, false);
+                    Ok(())
+                }
+                _ => Err(Located::new(Fault::new(Code::Syntax, "a key must be a text"), range)),
+            };
+        }
+        let shared = Node {
+            at: range.start,
+            end: range.end,
+            data: Data::Shared(node),
+        };
+        self.put_counted(shared, 0, depth, weight)
+    }
+
+    fn put(&mut self, node: Node<'a>, anchor: usize, depth: usize) -> Step {
+        let weight = 48
+            + match &node.data {
+                Data::Text(text) | Data::Number(text) => text.len(),
+                _ => 0,
+            };
+        self.put_counted(node, anchor, depth, weight)
+    }
+
+    /// Puts a finished node into the container around it.
+    fn put_counted(&mut self, mut node: Node<'a>, anchor: usize, depth: usize, weight: usize) -> Step {
+        if anchor > 0 {
+            let (at, end) = (node.at, node.end);
+            let shared = Rc::new(node);
+            let anchored = Anchored {
+                node: Rc::clone(&shared),
+                depth,
+                weight,
+            };
+            self.anchors.insert(anchor, anchored);
+            node = Node {
+                at,
+                end,
+                data: Data::Shared(shared),
+            };
+        }
+        let Some(frame) = self.frames.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        frame.depth = frame.depth.max(depth + 1);
+        frame.weight += weight;
+        match &mut frame.inside {
+            Inside::List(items) => items.push(node),
+            Inside::Map {
+                entries,
+                others,
+                merges,
+                key,
+            } => match key.take() {
+                Some(key) if key.merge => {
+                    *merges = true;
+                    return merge(others, node);
+                }
+                Some(key) => {
+                    frame.weight += key.text.len();
+                    entries.push(Entry {
+                        key: key.text,
+                        at: key.span.start,
+                        end: key.span.end,
+                        value: node,
+                    });
+                }
+                // A key with an anchor or a tag.
+                None => {
+                    let span = node.span();
+                    let text = match &node.target().data {
+                        Data::Text(text) => text.clone(),
+                        _ => Str::Owned(self.text[span.start as usize..span.end as usize].into()),
+                    };
+                    *key = Some(Key {
+                        text,
+                        span,
+                        merge: false,
+                    });
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn string(&self, text: String, range: &Range<u32>, style: ScalarStyle) -> Str<'a> {
+        let written = &self.text[range.start as usize..range.end as usize];
+        let written = match style {
+            ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => {
+                written.get(1..written.len().saturating_sub(1)).unwrap_or_default()
+            }
+            _ => written,
+        };
+        if written == text {
+            Str::Borrowed(written)
+        } else {
+            Str::Owned(text.into())
+        }
+    }
+
+    fn scalar(&mut self, text: String, style: ScalarStyle, tag: Option<&Tag>, range: &Range<u32>) -> Data<'a> {
+        let core = tag.map(|tag| (tag.is_yaml_core_schema(), tag.suffix.as_str()));
+        match core {
+            None if style == ScalarStyle::Plain => {}
+            None | Some((true, "str")) => return Data::Text(self.string(text, range, style)),
+            Some((true, "int" | "bool" | "float" | "null")) => {}
+            Some(_) => {
+                self.tags
+                    .push((range.clone(), tag.map(Tag::to_string).unwrap_or_default()));
+                return Data::Text(self.string(text, range, style));
+            }
+        }
+        match plain(&text) {
+            Plain::Null => Data::Null,
+            Plain::Bool(b) => Data::Bool(b),
+            Plain::Integer(n) => Data::Integer(n),
+            Plain::Number => Data::Number(self.string(text, range, style)),
+            Plain::Text => Data::Text(self.string(text, range, style)),
+        }
+    }
+
+    fn syntax(&mut self, error: &saphyr_parser::ScanError) -> Located {
+        let at = self.places.byte(*error.marker());
+        let mut fault = Fault::new(Code::Syntax, lower_first(error.info()));
+        let line = self.places.lines.line_of(self.text, at);
+        let indent = self.text[line]
+            .split(|c: char| !c.is_whitespace())
+            .next()
+            .unwrap_or_default();
+        if indent.contains('\t') {
+            fault = fault.hint("YAML does not allow tabs as indentation: use spaces");
+        }
+        Located::new(fault, at..at)
+    }
+}
+
+fn too_deep(range: Range<u32>) -> Located {
+    Located::new(
+        Fault::new(Code::Limit, format!("nested more than {MAX_DEPTH} levels deep")),
+        range,
+    )
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    match (chars.next(), chars.next()) {
+        (Some(first), second) if second.is_none_or(char::is_lowercase) => {
+            first.to_lowercase().chain(second).chain(chars).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// `<<: *a`, `<<: [*a, *b]`, `<<: {…}`.
+fn merge<'a>(others: &mut Vec<Rc<Node<'a>>>, node: Node<'a>) -> Step {
+    let span = node.span();
+    let wrong = || {
+        let fault = Fault::new(Code::WrongType, "`<<` takes a mapping, or a list of mappings");
+        Err(Located::new(fault, span.clone()))
+    };
+    let is_map = |node: &Node<'_>| matches!(node.target().data, Data::Map(_) | Data::Merged(_));
+    match node.data {
+        Data::Shared(shared) if is_map(&shared) => others.push(shared),
+        Data::Map(_) | Data::Merged(_) => others.push(Rc::new(node)),
+        Data::List(items) => {
+            for item in items {
+                match item.data {
+                    Data::Shared(shared) if is_map(&shared) => others.push(shared),
+                    Data::Map(_) | Data::Merged(_) => others.push(Rc::new(item)),
+                    _ => return wrong(),
+                }
+            }
+        }
+        _ => return wrong(),
+    }
+    Ok(())
+}
+
+enum Plain {
+    Null,
+    Bool(bool),
+    Integer(i64),
+    Number,
+    Text,
+}
+
+/// The core schema of YAML 1.2, except that a number with a leading zero is a text: `01234` is no number to anybody.
+fn plain(text: &str) -> Plain {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Plain::Null,
+        "true" | "True" | "TRUE" => return Plain::Bool(true),
+        "false" | "False" | "FALSE" => return Plain::Bool(false),
+        ".nan" | ".NaN" | ".NAN" => return Plain::Number,
+        _ => {}
+    }
+    let (sign, unsigned) = match text.as_bytes()[0] {
+        b'-' => ("-", &text[1..]),
+        b'+' => ("", &text[1..]),
+        b'0'..=b'9' | b'.' => ("", text),
+        _ => return Plain::Text,
+    };
+    if matches!(unsigned, ".inf" | ".Inf" | ".INF") {
+        return Plain::Number;
+    }
+    for (prefix, radix) in [("0x", 16), ("0o", 8)] {
+        if let Some(digits) = text.strip_prefix(prefix) {
+            let all = !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix));
+            return match (all, i64::from_str_radix(digits, radix)) {
+                (true, Ok(n)) => Plain::Integer(n),
+                (true, Err(_)) => Plain::Number,
+                (false, _) => Plain::Text,
+            };
+        }
+    }
+    let digits = unsigned.bytes().take_while(u8::is_ascii_digit).count();
+    if digits > 1 && unsigned.starts_with('0') {
+        return Plain::Text;
+    }
+    if digits > 0 && digits == unsigned.len() {
+        return format!("{sign}{unsigned}")
+            .parse()
+            .map_or(Plain::Number, Plain::Integer);
+    }
+    if is_float(unsigned, digits) {
+        Plain::Number
+    } else {
+        Plain::Text
+    }
+}
+
+/// `1.5`, `.5`, `5.`, `1e3`.
+fn is_float(unsigned: &str, digits: usize) -> bool {
+    let rest = &unsigned[digits..];
+    let (fraction, rest) = match rest.strip_prefix('.') {
+        Some(rest) => {
+            let n = rest.bytes().take_while(u8::is_ascii_digit).count();
+            (n, &rest[n..])
+        }
+        None => (0, rest),
+    };
+    if digits + fraction == 0 {
+        return false;
+    }
+    match rest.strip_prefix(['e', 'E']) {
+        None => rest.is_empty(),
+        Some(exponent) => {
+            let exponent = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
+            !exponent.is_empty() && exponent.bytes().all(|b| b.is_ascii_digit())
+        }
+    }
+}
