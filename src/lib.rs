@@ -6,5 +6,6 @@ pub mod document; // openclaw.yaml -> what must exist
 pub mod event; // what happened
 pub mod listener; // bind, TLS, limits, accept, drain
 pub mod plan; // what must exist against what runs -> what is to be done
+pub mod reconcile; // files, plans and what runs: the only room that changes it
 pub mod secret; // the redacted value
 pub mod store; // what outlives the process
