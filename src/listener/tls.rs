@@ -154,7 +154,7 @@ mod tests {
     }
 
     fn fault(cert: &str, key: &Secret) -> TlsError {
-        Tls::prepare(cert, key).err().expect("must be refused")
+        Tls::prepare(cert, key).expect_err("must be refused")
     }
 
     #[test]
