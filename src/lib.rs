@@ -4,10 +4,14 @@
 pub mod admin; // the API: what travels, the client, the server
 pub mod clock; // time as a parameter
 pub mod document; // openclaw.yaml -> what must exist
+pub mod environment; // where a document's references lead on this machine
 pub mod event; // what happened
+pub mod gateway; // builds, starts and stops every room
 pub mod inbound; // HTTP request -> events in the store
 pub mod listener; // sockets, TLS, limits: where requests come in
+pub mod outbound; // what is owed -> HTTP attempts
 pub mod plan; // what must exist against what runs -> what is to be done
 pub mod reconcile; // files, plans and what runs: the only room that changes it
 pub mod secret; // the redacted value
 pub mod store; // what outlives the process
+pub mod telemetry; // logs

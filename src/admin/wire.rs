@@ -3,6 +3,7 @@
 //! Members are camelCase; times are RFC 3339 where the name says nothing (`since`), milliseconds since the Unix epoch where
 //! it ends in `Ms`. Members may be added: ignore what you do not know.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -240,9 +241,53 @@ pub struct WebhookDetail {
     /// A route's figures: messages since midnight, local time of the gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<RouteFigures>,
+    /// A route's counters since the gateway started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counters: Option<RouteCounters>,
     /// A sender's figures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sender: Option<SenderFigures>,
+    /// What a sender does right now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<SenderLive>,
+}
+
+/// A route's counters since the gateway started; test traffic is not counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteCounters {
+    /// Requests that stored at least one event.
+    pub accepted: u64,
+    /// Events stored.
+    pub events: u64,
+    /// Events that repeated one.
+    pub duplicates: u64,
+    /// Requests answered 2xx that hold no event.
+    pub handshakes: u64,
+    /// Requests refused, by reason.
+    pub refused: BTreeMap<String, u64>,
+}
+
+/// A sender at this moment, and its counters since the gateway started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SenderLive {
+    /// Attempts in flight.
+    pub in_flight: usize,
+    /// `closed`, `open` or `half-open`.
+    pub breaker: String,
+    /// Until when it begins nothing (an open breaker, `Retry-After`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked_until_ms: Option<i64>,
+    /// The class of its last failure since it last delivered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// Attempts made.
+    pub attempts: u64,
+    /// Of those, delivered.
+    pub delivered: u64,
+    /// Of those, failed.
+    pub failed: u64,
 }
 
 // ---- POST /v1/plan, /v1/apply, /v1/reload ----

@@ -27,6 +27,15 @@ impl Format {
             _ => None,
         }
     }
+
+    /// The extension of a file of this format, without the dot.
+    #[must_use]
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Yaml => "yaml",
+            Self::Json5 => "json5",
+        }
+    }
 }
 
 /// A document's text and where it came from.
@@ -184,6 +193,14 @@ impl Resource {
     pub fn effective(&self, name: &str) -> Option<Value> {
         self.effective_ref(name).cloned()
     }
+
+    /// The value of a field as it may be shown: see [`mask::shown`].
+    #[must_use]
+    pub fn shown(&self, name: &str) -> Option<Value> {
+        let value = self.effective_ref(name)?;
+        let field = self.section.and_then(|section| section.field(name));
+        Some(field.map_or_else(|| value.clone(), |field| mask::shown(field, value)))
+    }
 }
 
 /// A checked document: what must exist.
@@ -193,4 +210,13 @@ pub struct Desired {
     pub resources: BTreeMap<Address, Resource>,
     /// `secrets.providers` of the document, by name: JSON as it was written.
     pub providers: BTreeMap<String, serde_json::Value>,
+}
+impl Desired {
+    /// How many inbound and outbound webhooks it has.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        let inbound = self.resources.keys().filter(|address| matches!(address, Address::Inbound(_))).count();
+        let outbound = self.resources.keys().filter(|address| matches!(address, Address::Outbound(_))).count();
+        (inbound, outbound)
+    }
 }

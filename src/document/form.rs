@@ -210,7 +210,8 @@ fn choice(text: &str, now: &[&str], later: &[&str]) -> Result<Value, Fault> {
 }
 
 /// Milliseconds of `5s`, `1m30s`, `7d`; digits alone are milliseconds.
-pub(super) fn parse_duration(text: &str) -> Option<u64> {
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<u64> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         return text.parse().ok();
     }

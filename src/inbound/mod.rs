@@ -4,6 +4,7 @@
 //! [`Routes`] says what runs: `prepare` does all that can fail, `commit` swaps and cannot.
 
 mod address;
+mod delivery;
 mod figures;
 mod form;
 mod json;
@@ -32,9 +33,27 @@ mod tests;
 #[cfg(test)]
 mod vector_tests;
 
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use hyper::body::Incoming;
+
+use crate::listener;
+
 pub use address::Peer;
+pub use delivery::DeliveryProof;
 pub use figures::Figures;
 pub use platform::{FieldError, Sample};
-pub use receive::Body;
 pub use request::Reason;
 pub use routes::{Limits, PreparedRoute, RouteChange, RouteError, Routes};
+
+impl listener::Handler for Routes {
+    fn handle(
+        self: Arc<Self>,
+        request: http::Request<Incoming>,
+        peer: listener::Peer,
+    ) -> BoxFuture<'static, http::Response<listener::Body>> {
+        let peer = peer.ip().map_or(Peer::Unix, Peer::Ip);
+        Box::pin(async move { Routes::handle(&self, request, peer).await })
+    }
+}

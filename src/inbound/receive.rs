@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use tracing::{debug, error, info};
@@ -26,10 +26,8 @@ use super::request::{Answer, Reason, Refusal, Request};
 use super::routes::{Limits, Mode, Route, Routes, Serving};
 use super::trace;
 use crate::event::{Event, EventId};
+use crate::listener::Body;
 use crate::store::{Append, Appended, DedupeKey, NewEvent, RawRequest, RouteNote, StoreError};
-
-/// The body of an answer.
-pub type Body = Full<Bytes>;
 
 /// Bodies above this are parsed off the runtime's own threads: 25 MiB of JSON must not hold up other requests.
 const LARGE_BODY: usize = 256 * 1024;
@@ -455,7 +453,7 @@ fn unstored(error: &StoreError) -> Refusal {
 }
 
 fn answered(answer: &Answer, durable: bool) -> Response<Body> {
-    let mut response = Response::new(Full::new(answer.body.clone()));
+    let mut response = Response::new(Body::full(answer.body.clone()));
     *response.status_mut() = answer.status;
     let headers = response.headers_mut();
     if let Some(kind) = answer.content_type {
@@ -471,7 +469,7 @@ fn refused(refusal: &Refusal) -> Response<Body> {
     let mut body = String::from(r#"{"error":"#);
     write_text(&mut body, &refusal.said);
     body.push('}');
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+    let mut response = Response::new(Body::full(body));
     *response.status_mut() = refusal.status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -12,7 +12,8 @@ use hyper::body::Frame;
 
 use super::fake::{Stage, inbound};
 use super::platform::PLATFORMS;
-use super::{Body, Peer, Reason, RouteChange, Routes};
+use crate::listener::Body;
+use super::{Peer, Reason, RouteChange, Routes};
 use crate::document::Inbound;
 use crate::document::settings::Rate;
 use crate::event::Name;

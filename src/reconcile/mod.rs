@@ -1,4 +1,234 @@
 //! The only room that changes what runs.
+//!
+//! A reconcile is a transaction: read, check, diff, [`prepare`] everything that can fail, make it durable, [`commit`] by
+//! swaps that cannot fail. One task ([`core`]) makes them one after the other; everyone else talks to it through
+//! [`Reconciler`], and reads what runs from a [`View`] that is swapped after each.
 
-pub mod settle; // a file's content, once it stands still
-pub mod watcher; // files -> "look again", never content
+pub mod condition;
+mod commit;
+mod core;
+mod document_file;
+mod fingerprint;
+mod prepare;
+mod say;
+pub mod settle;
+mod start;
+mod view;
+mod watched;
+pub mod watcher;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::document::{self, Address, Diagnostic};
+use crate::plan::{Held, Plan};
+use crate::store::{Cause, Generation, StoreError};
+
+pub use self::core::{Core, Stopped};
+pub use start::{Broken, Start, StartError};
+pub use commit::AdminHandler;
+pub use fingerprint::sha256;
+pub use condition::{Condition, Conditions};
+pub use document::Format as DocumentFormat;
+pub use view::View;
+
+/// No deleted sender drains for longer than this, whatever its document says.
+pub const LONGEST_DRAIN: Duration = Duration::from_hours(1);
+
+/// How many commands wait for the reconciler at most; one more is answered with [`Rejected::Busy`].
+const COMMANDS: usize = 64;
+
+/// Why a resource (or the document as a whole) cannot be prepared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The resource.
+    pub address: Address,
+    /// One of [`condition::reasons`].
+    pub reason: &'static str,
+    /// What is wrong and how to mend it; no secrets.
+    pub message: String,
+}
+
+impl Problem {
+    fn new(address: &Address, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { address: address.clone(), reason, message: message.into() }
+    }
+
+    /// The document's problems with one resource.
+    fn all(address: &Address, found: Vec<document::Problem>) -> Vec<Self> {
+        found
+            .into_iter()
+            .map(|problem| {
+                let reason = match problem.reason {
+                    document::Reason::SecretMissing | document::Reason::FileUnreadable => condition::reasons::SECRET_MISSING,
+                    document::Reason::ProviderFailed | document::Reason::Invalid => condition::reasons::PREPARE_FAILED,
+                };
+                Self::new(address, reason, problem.to_string())
+            })
+            .collect()
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.address, self.message)
+    }
+}
+
+/// A document that someone wants applied.
+#[derive(Debug, Clone)]
+pub struct Proposal {
+    /// Its bytes.
+    pub document: Vec<u8>,
+    /// The generation that it builds on: another one in force means that it is stale.
+    pub base: Option<u64>,
+    /// Whether deletes that would be held are meant.
+    pub allow_deletes: bool,
+    /// Who, where it is known.
+    pub who: Option<String>,
+    /// The git commit, where it is known.
+    pub git_commit: Option<String>,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// What became of a proposal.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The generation that runs now.
+    pub generation: Generation,
+    /// What was changed; empty where nothing was.
+    pub plan: Plan,
+    /// Whether a generation was made.
+    pub applied: bool,
+    /// What else there is to say, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Why a proposal changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejected {
+    /// The document is broken.
+    #[error("the document has errors")]
+    Document(Vec<Diagnostic>),
+    /// Something that it needs cannot be had.
+    #[error("{}", problems(.0))]
+    Prepare(Vec<Problem>),
+    /// It would delete too much without being told to.
+    #[error("held: {}", .0.reasons.join("; "))]
+    Held(Held),
+    /// It was made from another generation.
+    #[error("stale: it was made from generation {base}, and generation {} runs{}", .found.number, .found.who.as_ref().map(|who| format!(" (by {who})")).unwrap_or_default())]
+    Stale {
+        /// What it was made from.
+        base: u64,
+        /// What runs.
+        found: Box<Generation>,
+    },
+    /// The gateway's file could not be read or written.
+    #[error("{0}")]
+    File(String),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Too many commands wait.
+    #[error("the reconciler is busy: try again")]
+    Busy,
+    /// The gateway is stopping.
+    #[error("the gateway is stopping")]
+    Stopping,
+    /// No such generation is kept.
+    #[error("generation {0} is not kept: `openclaw history` lists those that are")]
+    NoGeneration(u64),
+}
+
+fn problems(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// What a plan found.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The difference to what runs.
+    pub plan: Plan,
+    /// What it was compared with.
+    pub base: Generation,
+    /// The planned document's SHA-256 in hex.
+    pub sha256: String,
+    /// Warnings about the document.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Why it would be held.
+    pub held: Option<Held>,
+    /// Secrets that were not read, since the applied generation does not name them.
+    pub not_checked: Vec<String>,
+    /// What does not run as the applied generation says.
+    pub drift: Vec<Problem>,
+}
+
+enum Command {
+    Plan { document: Option<Vec<u8>>, reply: oneshot::Sender<Result<Planned, Rejected>> },
+    Apply { proposal: Proposal, reply: oneshot::Sender<Result<Outcome, Rejected>> },
+    Rollback { number: u64, base: Option<u64>, allow_deletes: bool, who: Option<String>, reply: oneshot::Sender<Result<Outcome, Rejected>> },
+    Reload { reply: oneshot::Sender<Result<Outcome, Rejected>> },
+}
+
+/// How everyone else talks to the reconciler. Cheap to clone.
+#[derive(Clone)]
+pub struct Reconciler {
+    commands: mpsc::Sender<Command>,
+    view: Arc<ArcSwap<View>>,
+}
+
+impl Reconciler {
+    /// What runs.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// The difference between a document (`None`: the gateway's own file) and what runs. Prepares it, and throws that away.
+    pub async fn plan(&self, document: Option<Vec<u8>>) -> Result<Planned, Rejected> {
+        self.ask(|reply| Command::Plan { document, reply }).await
+    }
+
+    /// Applies a document; where its bytes are not the gateway's own file's, the file is replaced first.
+    pub async fn apply(&self, proposal: Proposal) -> Result<Outcome, Rejected> {
+        self.ask(|reply| Command::Apply { proposal, reply }).await
+    }
+
+    /// Applies an earlier generation's document.
+    pub async fn rollback(
+        &self,
+        number: u64,
+        base: Option<u64>,
+        allow_deletes: bool,
+        who: Option<String>,
+    ) -> Result<Outcome, Rejected> {
+        self.ask(|reply| Command::Rollback { number, base, allow_deletes, who, reply }).await
+    }
+
+    /// Reads the file again.
+    pub async fn reload(&self) -> Result<Outcome, Rejected> {
+        self.ask(|reply| Command::Reload { reply }).await
+    }
+
+    /// The path of the document.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.view.load().path.clone()
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T, Rejected>>) -> Command) -> Result<T, Rejected> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.try_send(command(reply)).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(_) => Rejected::Busy,
+            mpsc::error::TrySendError::Closed(_) => Rejected::Stopping,
+        })?;
+        answer.await.map_err(|_| Rejected::Stopping)?
+    }
+}

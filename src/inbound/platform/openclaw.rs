@@ -1,49 +1,30 @@
-//! Another gateway of ours: its events are taken over whole. `X-OpenClaw-Signature` proves the body, the Standard Webhooks
-//! headers prove id and time: without them a recorded request could be sent again for ever.
-
-use std::time::Duration;
+//! Another gateway of ours: its events are taken over whole.
 
 use jiff::Timestamp;
 
 use super::{FieldError, Platform, Reading, Sample, SampleOf};
 use crate::document::Inbound;
-use crate::document::settings::Encoding;
 use crate::event::EventName;
+use crate::inbound::delivery::{DeliveryProof, SIGNATURE};
 use crate::inbound::json::{Json, write_text};
 use crate::inbound::normalise::{Normalised, Source};
 use crate::inbound::request::{Answer, Refusal, Request};
-use crate::inbound::signature::{self, HmacKey};
-use crate::inbound::standard_webhooks::{self, Trio};
-
-const SIGNATURE: &str = "X-OpenClaw-Signature";
+use crate::inbound::standard_webhooks;
 
 struct OpenClaw {
-    body_keys: Vec<HmacKey>,
-    trio_keys: Vec<HmacKey>,
-    tolerance: Duration,
+    proof: DeliveryProof,
     verifies: bool,
 }
 
 pub(super) fn build(settings: &Inbound) -> Result<Box<dyn Platform>, FieldError> {
-    let secrets = super::secrets(settings)?;
-    let trio_keys = secrets
-        .iter()
-        .map(|secret| signature::standard_key(secret).map_err(|why| FieldError::new("secret", why)))
-        .collect::<Result<_, _>>()?;
-    Ok(Box::new(OpenClaw {
-        body_keys: HmacKey::sha256_of(&secrets),
-        trio_keys,
-        tolerance: super::tolerance(settings),
-        verifies: settings.verify_signature,
-    }))
+    let proof = DeliveryProof::new(&super::secrets(settings)?, super::tolerance(settings))
+        .map_err(|why| FieldError::new("secret", why))?;
+    Ok(Box::new(OpenClaw { proof, verifies: settings.verify_signature }))
 }
 
 impl Platform for OpenClaw {
     fn verify(&self, request: &Request, now: Timestamp) -> Result<(), Refusal> {
-        let signed = request.required_header(SIGNATURE)?;
-        let code = signature::decode(signed, "sha256=", Encoding::Hex, SIGNATURE)?;
-        signature::any_verifies(&self.body_keys, &[&request.body], &code, SIGNATURE)?;
-        Trio::of(request)?.verify(&request.body, &self.trio_keys, &[], now, self.tolerance)
+        self.proof.verify(request, now)
     }
 
     fn read(&self, request: &Request, source: &Source) -> Result<Reading, Refusal> {
@@ -67,11 +48,8 @@ impl Platform for OpenClaw {
         let mut body = format!(r#"{{"event":"webhook.test","timestamp":"{at}","data":{{"message":"#);
         write_text(&mut body, sample.text);
         body.push_str("}}");
-        let mut headers = standard_webhooks::signed_headers(sample.id, sample.now, &body, &self.trio_keys);
-        if let Some(key) = self.body_keys.first() {
-            let code = hex::encode(key.sign(&[body.as_bytes()]));
-            headers.push((SIGNATURE.to_owned(), format!("sha256={code}")));
-        }
+        let mut headers = standard_webhooks::signed_headers(sample.id, sample.now, &body, self.proof.trio_keys());
+        headers.extend(self.proof.sign_body(body.as_bytes()).map(|signature| (SIGNATURE.to_owned(), signature)));
         Some(Sample::json(body, headers))
     }
 }

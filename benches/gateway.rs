@@ -1,0 +1,335 @@
+//! How fast the gateway is beside a bare server that only checks the same HMAC, and how much memory a backlog takes.
+//!
+//!     cargo bench --bench gateway [-- --seconds 5]
+//!
+//! Every figure is taken in one run on one machine, the bare server first and last; quote the ratios. Servers are processes
+//! of their own, as they would be; the load comes from this process over 128 connections that stay open.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+const SECRET: &str = "bench-secret";
+const CONNECTIONS: usize = 128;
+const WARM_UP: Duration = Duration::from_secs(1);
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.get(1).is_some_and(|a| a == "bare") {
+        runtime(2).block_on(bare());
+        return;
+    }
+    let seconds = arguments
+        .iter()
+        .position(|a| a == "--seconds")
+        .and_then(|at| arguments.get(at + 1)?.parse().ok());
+    let run = Duration::from_secs(seconds.unwrap_or(5));
+    let body = sample_body();
+    println!(
+        "{CONNECTIONS} connections, {} byte bodies, {} s a figure, {} cores",
+        body.len(),
+        run.as_secs(),
+        cores()
+    );
+
+    let first = measure_bare(&body, run);
+    let accept = measure_accept(&body, run);
+    let (end_to_end, delivered) = measure_end_to_end(&body, run);
+    let last = measure_bare(&body, run);
+    let bare = f64::midpoint(first, last);
+    println!("bare server, HMAC checked          {bare:>9.0} /s   1.00   ({first:.0} before, {last:.0} after)");
+    println!(
+        "accepted, durable                  {accept:>9.0} /s   {:.2}",
+        accept / bare
+    );
+    println!(
+        "accepted, durable, delivered       {end_to_end:>9.0} /s   {:.2}   ({delivered} deliveries)",
+        end_to_end / bare
+    );
+
+    let (small, large) = (measure_backlog(&body, 1_000), measure_backlog(&body, 100_000));
+    println!("resident with   1,000 waiting      {small:>9.1} MiB");
+    println!(
+        "resident with 100,000 waiting      {large:>9.1} MiB   {:+.1} MiB",
+        large - small
+    );
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn runtime(threads: usize) -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .expect("a runtime can be made")
+}
+
+fn sample_body() -> String {
+    let text = "the quick brown fox jumps over the lazy dog ".repeat(14);
+    format!(
+        r#"{{"action":"opened","issue":{{"number":1347,"title":"Found a bug","body":"{text}"}},"sender":{{"login":"octocat","id":1}}}}"#
+    )
+}
+
+fn signature(body: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length is a key");
+    mac.update(body.as_bytes());
+    hex::encode(mac.finalize().into_bytes())
+}
+
+// ---- servers ----
+
+/// A process that ends with the figure that it serves.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+    _dir: Option<tempfile::TempDir>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn start(mut command: Command, prefix: &str, dir: Option<tempfile::TempDir>) -> Server {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the server starts");
+    let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+    let mut lines = stdout.lines().map_while(Result::ok);
+    let line = lines
+        .find(|line| line.starts_with(prefix))
+        .expect("the server says where it listens");
+    let address = line
+        .rsplit("://")
+        .next()
+        .and_then(|a| a.trim().parse().ok())
+        .expect("an address");
+    // The rest of what it says is read and thrown away, so that its pipe never fills.
+    std::thread::spawn(move || lines.for_each(drop));
+    Server {
+        child,
+        address,
+        _dir: dir,
+    }
+}
+
+fn start_bare() -> Server {
+    let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
+    command.arg("bare");
+    start(command, "bare on ", None)
+}
+
+fn start_gateway(outbound: &str) -> Server {
+    let dir = tempfile::tempdir().expect("a directory can be made");
+    let document = format!(
+        "webhooks:\n  server: {{ listen: \"127.0.0.1:0\" }}\n  admin: {{ listen: \"127.0.0.1:0\" }}\n  egress: {{ allow: [127.0.0.0/8] }}\n  \
+         inbound:\n    github: {{ secret: {SECRET} }}\n{outbound}"
+    );
+    std::fs::write(dir.path().join("openclaw.yaml"), document).expect("the document can be written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_openclaw"));
+    command.arg("run").current_dir(dir.path()).env("OPENCLAW_LOG", "warn");
+    start(command, "Inbound webhooks on ", Some(dir))
+}
+
+/// The yardstick: hyper, the body read whole, the same HMAC, 200.
+async fn bare() {
+    use http_body_util::{BodyExt as _, Full};
+    use hyper_util::rt::TokioIo;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    println!("bare on http://{}", listener.local_addr().expect("a bound address"));
+    let key = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length is a key");
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        let key = key.clone();
+        let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+            let mut mac = key.clone();
+            async move {
+                let sent = request
+                    .headers()
+                    .get("x-hub-signature-256")
+                    .and_then(|v| v.to_str().ok())
+                    .map(str::to_owned);
+                let body = request.into_body().collect().await?.to_bytes();
+                mac.update(&body);
+                let sent = sent
+                    .and_then(|s| hex::decode(s.strip_prefix("sha256=")?).ok())
+                    .unwrap_or_default();
+                let status = if mac.verify_slice(&sent).is_ok() { 200 } else { 401 };
+                let answer = hyper::Response::builder()
+                    .status(status)
+                    .body(Full::new(bytes::Bytes::new()));
+                Ok::<_, hyper::Error>(answer.expect("a constant answer"))
+            }
+        });
+        tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    }
+}
+
+/// An endpoint that counts and answers 200.
+async fn receiver(count: Arc<AtomicU64>) -> SocketAddr {
+    use http_body_util::{BodyExt as _, Full};
+    use hyper_util::rt::TokioIo;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let address = listener.local_addr().expect("a bound address");
+    tokio::spawn(async move {
+        loop {
+            let Ok((stream, _)) = listener.accept().await else {
+                continue;
+            };
+            let _ = stream.set_nodelay(true);
+            let count = count.clone();
+            let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+                let count = count.clone();
+                async move {
+                    request.into_body().collect().await?;
+                    count.fetch_add(1, Ordering::Relaxed);
+                    Ok::<_, hyper::Error>(hyper::Response::new(Full::new(bytes::Bytes::new())))
+                }
+            });
+            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    address
+}
+
+// ---- load ----
+
+/// Delivery ids go on from figure to figure: a repeat would be cheaper than a new delivery.
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
+/// Posts over every connection until `done` says so; gives how many were answered 2xx. Anything else ends the program.
+async fn load(to: SocketAddr, body: &str, done: impl Fn(u64) -> bool + Send + Sync + 'static) -> u64 {
+    let done = Arc::new(done);
+    let (sent, answered) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let signature = signature(body);
+    let tail = format!(
+        "\r\nX-GitHub-Event: issues\r\nContent-Type: application/json\r\nX-Hub-Signature-256: sha256={signature}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let tail: Arc<str> = tail.into();
+    let mut connections = tokio::task::JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        let (done, sent, answered, tail) = (done.clone(), sent.clone(), answered.clone(), tail.clone());
+        connections.spawn(async move {
+            let mut stream = TcpStream::connect(to).await.expect("the server accepts");
+            stream.set_nodelay(true).expect("a TCP option");
+            let mut request = Vec::new();
+            let mut buffer = vec![0; 4096];
+            loop {
+                let n = sent.fetch_add(1, Ordering::Relaxed);
+                if done(n) {
+                    return;
+                }
+                let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+                request.clear();
+                request
+                    .extend(format!("POST /webhook/github HTTP/1.1\r\nHost: bench\r\nX-GitHub-Delivery: {id}").bytes());
+                request.extend(tail.bytes());
+                stream.write_all(&request).await.expect("the server reads");
+                let mut have = 0;
+                while !buffer[..have].ends_with(b"\r\n\r\n") {
+                    let n = stream.read(&mut buffer[have..]).await.expect("the server answers");
+                    assert!(n > 0, "the server closed a connection");
+                    have += n;
+                }
+                assert!(
+                    buffer.starts_with(b"HTTP/1.1 200"),
+                    "{}",
+                    String::from_utf8_lossy(&buffer[..have])
+                );
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    while connections
+        .join_next()
+        .await
+        .transpose()
+        .expect("no connection fails")
+        .is_some()
+    {}
+    answered.load(Ordering::Relaxed)
+}
+
+/// Answers per second over `run`, after a warm-up.
+async fn rate(to: SocketAddr, body: &str, run: Duration) -> f64 {
+    until(to, body, WARM_UP).await;
+    let begin = Instant::now();
+    let answered = until(to, body, run).await;
+    #[allow(clippy::cast_precision_loss)] // counts of a few millions
+    let answered = answered as f64;
+    answered / begin.elapsed().as_secs_f64()
+}
+
+async fn until(to: SocketAddr, body: &str, run: Duration) -> u64 {
+    let end = Instant::now() + run;
+    load(to, body, move |_| Instant::now() >= end).await
+}
+
+fn measure_bare(body: &str, run: Duration) -> f64 {
+    let server = start_bare();
+    runtime(2).block_on(rate(server.address, body, run))
+}
+
+fn measure_accept(body: &str, run: Duration) -> f64 {
+    let server = start_gateway("");
+    runtime(2).block_on(rate(server.address, body, run))
+}
+
+fn measure_end_to_end(body: &str, run: Duration) -> (f64, u64) {
+    runtime(2).block_on(async {
+        let delivered = Arc::new(AtomicU64::new(0));
+        let endpoint = receiver(delivered.clone()).await;
+        let server = start_gateway(&format!(
+            "  outbound:\n    bench: {{ url: \"http://{endpoint}/\", events: [webhook.received], secret: {SECRET}, concurrency: 128 }}\n"
+        ));
+        let begin = Instant::now();
+        let accepted = until(server.address, body, run).await;
+        while delivered.load(Ordering::Relaxed) < accepted {
+            assert!(begin.elapsed() < run + Duration::from_secs(120), "not delivered: {delivered:?} of {accepted}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        #[allow(clippy::cast_precision_loss)] // counts of a few millions
+        let rate = accepted as f64 / begin.elapsed().as_secs_f64();
+        (rate, delivered.load(Ordering::Relaxed))
+    })
+}
+
+/// Resident memory, in MiB, with so many events waiting for an endpoint that is away.
+fn measure_backlog(body: &str, events: u64) -> f64 {
+    let server = start_gateway(
+        "  outbound:\n    away: { url: \"http://127.0.0.1:9/\", events: [webhook.received], paused: true }\n",
+    );
+    let accepted = runtime(2).block_on(load(server.address, body, move |n| n >= events));
+    assert_eq!(accepted, events);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).expect("Linux");
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .expect("a resident size");
+    let kib: f64 = line
+        .split_whitespace()
+        .nth(1)
+        .and_then(|n| n.parse().ok())
+        .expect("a number");
+    kib / 1024.0
+}

@@ -1,0 +1,203 @@
+//! Where a document's references lead on this machine: variables, the `.env` beside it, files, exec providers.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use crate::document::Lookup;
+use crate::secret::Secret;
+
+/// The file beside the document that is asked after the process's own variables.
+pub const DOTENV: &str = ".env";
+
+/// The largest file that is read for a reference: secrets, certificates and key sets are far smaller.
+const LARGEST_FILE: u64 = 1024 * 1024;
+
+/// How long an exec provider may take where it says nothing.
+const EXEC_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The machine as one reconcile sees it: `.env` is read once, files when they are asked for.
+pub struct Environment {
+    directory: PathBuf,
+    dotenv: HashMap<String, Secret>,
+    providers: BTreeMap<String, Json>,
+}
+
+impl Environment {
+    /// What a document at this path can refer to.
+    #[must_use]
+    pub fn beside(document: &Path) -> Self {
+        let directory = match document.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+            _ => PathBuf::from("."),
+        };
+        let dotenv = fs::read_to_string(directory.join(DOTENV)).map(|text| parse_dotenv(&text)).unwrap_or_default();
+        Self { directory, dotenv, providers: BTreeMap::new() }
+    }
+
+    /// With the document's `secrets.providers`.
+    #[must_use]
+    pub fn with_providers(mut self, providers: &BTreeMap<String, Json>) -> Self {
+        self.providers.clone_from(providers);
+        self
+    }
+}
+
+impl Lookup for Environment {
+    fn env(&self, name: &str) -> Option<Secret> {
+        let own = std::env::var(name).ok().filter(|value| !value.is_empty()).map(Secret::new);
+        own.or_else(|| self.dotenv.get(name).filter(|value| !value.expose().is_empty()).cloned())
+    }
+
+    fn file(&self, path: &str) -> Result<Secret, String> {
+        read(&self.directory.join(path)).map(Secret::new).map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => "no such file".to_owned(),
+            io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+            io::ErrorKind::InvalidData => "not UTF-8".to_owned(),
+            _ => e.to_string(),
+        })
+    }
+
+    fn exec(&self, provider: &str, definition: &Json, id: &str) -> Result<Secret, String> {
+        ask(provider, definition, id)
+    }
+
+    fn provider(&self, name: &str) -> Option<&Json> {
+        self.providers.get(name)
+    }
+
+    fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let file = fs::File::open(path)?;
+    let mut text = String::new();
+    file.take(LARGEST_FILE + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST_FILE {
+        return Err(io::Error::other(format!("larger than {LARGEST_FILE} bytes")));
+    }
+    Ok(text)
+}
+
+/// `NAME=value` lines as OpenClaw reads them: `#` comments, an optional `export`, quotes taken off, nothing expanded.
+/// The crates for it expand `$NAME` inside of values, which would change a secret that holds a `$`.
+fn parse_dotenv(text: &str) -> HashMap<String, Secret> {
+    text.lines()
+        .filter_map(|line| {
+            let line = line.trim();
+            let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
+            let (name, value) = (name.trim(), value.trim());
+            if name.starts_with('#') {
+                return None;
+            }
+            let quoted = ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.split_once(quote));
+            let value = match quoted {
+                Some((inner, _)) => inner,
+                None => value.split(" #").next().unwrap_or(value).trim_end(),
+            };
+            Some((name.to_owned(), Secret::new(value)))
+        })
+        .collect()
+}
+
+/// Asks an exec provider for one value, in OpenClaw's protocol 1: one JSON object in, one out.
+fn ask(provider: &str, definition: &Json, id: &str) -> Result<Secret, String> {
+    let command = definition["command"].as_str().filter(|c| Path::new(c).is_absolute());
+    let command = command.ok_or("`command` must be an absolute path")?;
+    let texts = |member: &str| -> Vec<&str> {
+        definition[member].as_array().map(|items| items.iter().filter_map(Json::as_str).collect()).unwrap_or_default()
+    };
+    let timeout = definition["timeoutMs"].as_u64().map_or(EXEC_TIMEOUT, Duration::from_millis);
+    let passed = texts("passEnv").into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    let mut child = Command::new(command)
+        .args(texts("args"))
+        .env_clear()
+        .envs(passed)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|e| format!("{command}: {e}"))?;
+    let question = json!({ "protocolVersion": 1, "provider": provider, "ids": [id] }).to_string();
+    if let Some(mut stdin) = child.stdin.take() {
+        // A provider that does not read its question may answer all the same.
+        let _ = stdin.write_all(question.as_bytes());
+    }
+    let stdout = child.stdout.take().ok_or("no output")?;
+    let (done, answer) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        let read = stdout.take(LARGEST_FILE).read_to_string(&mut text).map(|_| text);
+        // Nobody waits any more once the time is over.
+        let _ = done.send(read);
+    });
+    let answer = answer.recv_timeout(timeout);
+    // Ends a provider that hangs; one that has ended is only reaped.
+    let _ = child.kill();
+    let _ = child.wait();
+    let _ = reader.join();
+    let text = match answer {
+        Ok(Ok(text)) => text,
+        Ok(Err(_)) => return Err("its answer is not UTF-8".to_owned()),
+        Err(_) => return Err(format!("no answer within {} ms", timeout.as_millis())),
+    };
+    let answer: Json = serde_json::from_str(&text).map_err(|_| "its answer is no JSON".to_owned())?;
+    match answer["values"][id].as_str().and_then(Secret::parse) {
+        Some(value) => Ok(value),
+        None => Err(format!("it has no value: {}", answer["errors"][id]["code"].as_str().unwrap_or("no reason given"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn dotenv_takes_quotes_off_and_expands_nothing() {
+        let values = parse_dotenv("# no\nA=1\nexport B = 'x # y'\nC=\"a\" # c\nD=a$B # c\nE=\n=x\nF");
+        let get = |name: &str| values.get(name).map(Secret::expose);
+        assert_eq!(get("A"), Some("1"));
+        assert_eq!(get("B"), Some("x # y"));
+        assert_eq!(get("C"), Some("a"));
+        assert_eq!(get("D"), Some("a$B"));
+        assert_eq!((get("E"), get("F")), (Some(""), None));
+    }
+
+    #[test]
+    fn a_file_is_read_from_the_documents_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("token"), "t").unwrap();
+        fs::write(dir.path().join("binary"), [0xff]).unwrap();
+        fs::write(dir.path().join(".env"), "FROM_DOTENV=yes").unwrap();
+        let environment = Environment::beside(&dir.path().join("openclaw.yaml"));
+        assert_eq!(environment.file("./token").unwrap().expose(), "t");
+        assert_eq!(environment.file("absent").unwrap_err(), "no such file");
+        assert_eq!(environment.file("binary").unwrap_err(), "not UTF-8");
+        assert_eq!(environment.env("FROM_DOTENV").unwrap().expose(), "yes");
+    }
+
+    #[test]
+    fn an_exec_provider_answers_fails_or_is_cut_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("vault");
+        let text = "#!/bin/sh\ncat > /dev/null\necho '{\"protocolVersion\":1,\"values\":{\"a\":\"secret\"},\"errors\":{\"b\":{\"code\":\"NOT_FOUND\"}}}'\n";
+        fs::write(&script, text).unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
+        let definition = json!({ "command": script.to_str().unwrap() });
+        assert_eq!(ask("vault", &definition, "a").unwrap().expose(), "secret");
+        assert!(ask("vault", &definition, "b").unwrap_err().contains("NOT_FOUND"));
+        let hangs = json!({ "command": "/bin/sleep", "args": ["60"], "timeoutMs": 50 });
+        assert!(ask("vault", &hangs, "a").unwrap_err().contains("50 ms"));
+        assert!(ask("vault", &json!({ "command": "sleep" }), "a").unwrap_err().contains("absolute"));
+    }
+}

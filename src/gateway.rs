@@ -1,0 +1,255 @@
+//! The only place that knows every room: builds them, starts them, stops them in order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::admin;
+use crate::clock::{ManualClock, SharedClock, SystemClock, from_ms};
+use crate::document::settings::StoreSettings;
+use crate::document::{self, Address, Desired, Source};
+use crate::environment::Environment;
+use crate::event::{Event, EventId, EventName};
+use crate::inbound::Routes;
+use crate::outbound::Dispatcher;
+use crate::reconcile::{AdminHandler, Broken, Core, Reconciler, Start, StartError};
+use crate::store::{self, Append, NewEvent, Retention, Store, StoreError};
+
+/// The variable that fixes the clock of signature and replay-window checks, and only that. For tests.
+pub const TEST_NOW: &str = "OPENCLAW_TEST_NOW";
+
+/// Where a store lies when the document does not load and so cannot say it.
+const DEFAULT_STORE: &str = ".openclaw-webhooks";
+
+/// How often settled events are looked through for what is older than the retention.
+const RETENTION_EVERY: Duration = Duration::from_mins(1);
+
+/// What `openclaw run` is told.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The document.
+    pub path: PathBuf,
+    /// How it is written.
+    pub format: document::Format,
+}
+
+/// Why the gateway ended with an error.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// It did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The operating system refused.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// Runs the gateway until SIGTERM or SIGINT. `say` prints one line for a person.
+pub async fn run(options: Options, say: impl Fn(&str)) -> Result<(), GatewayError> {
+    let clock: SharedClock = Arc::new(SystemClock);
+    let file = read(&options);
+    let settings = store_settings(&options, file.as_ref().ok().map(|(_, desired)| desired));
+    let store: Arc<dyn Store> = store::sqlite::open(&settings.path, settings.max_bytes, &owner(&options))?;
+    let routes = Routes::new(store.clone(), clock.clone(), verify_clock(&clock));
+    let dispatcher = Dispatcher::new(store.clone(), clock.clone(), seed());
+    store.set_wake(dispatcher.clone());
+
+    let start = Start {
+        path: options.path.clone(),
+        format: options.format,
+        file,
+        store: store.clone(),
+        routes: routes.clone(),
+        dispatcher: dispatcher.clone(),
+        clock: clock.clone(),
+        git_commit: None,
+    };
+    let rooms = (store.clone(), routes.clone(), dispatcher.clone(), clock.clone());
+    let (core, reconciler) = Core::start(start, |reconciler| -> Arc<dyn AdminHandler> {
+        let (store, routes, dispatcher, clock) = rooms;
+        admin::server::Server::new(reconciler, store, routes, dispatcher, clock)
+    })
+    .await?;
+    say_start(&reconciler, &say);
+    let stop = CancellationToken::new();
+    let reconciling = tokio::spawn(core.run(stop.clone()));
+    let retaining = tokio::spawn(retain(store.clone(), reconciler.clone(), clock.clone(), stop.clone()));
+    publish(&*store, &clock, "system.started").await;
+
+    until_told(&reconciler).await?;
+    info!("stopping");
+    stop.cancel();
+    let ended = async {
+        if let Ok(stopped) = reconciling.await {
+            stopped.drain().await;
+        }
+        publish(&*store, &clock, "system.stopped").await;
+        dispatcher.shutdown(shutdown_timeout(&reconciler)).await;
+        let _ = retaining.await;
+        store.close().await;
+    };
+    tokio::select! {
+        () = ended => Ok(()),
+        // A second signal: what was accepted is durable already.
+        again = signalled() => again.map_err(Into::into),
+    }
+}
+
+fn read(options: &Options) -> Result<(Vec<u8>, Desired), Broken> {
+    let bytes = std::fs::read(&options.path)
+        .map_err(|e| Broken::Unreadable(format!("{}: {e}", options.path.display())))?;
+    let shown = options.path.display().to_string();
+    let loaded = document::load(&Source { path: &shown, format: options.format, text: &bytes });
+    match loaded.desired {
+        Some(desired) => {
+            for found in &loaded.diagnostics {
+                warn!(code = found.code.as_str(), line = found.line, "{}", found.message);
+            }
+            Ok((bytes, desired))
+        }
+        None => Err(Broken::Invalid(loaded.diagnostics)),
+    }
+}
+
+/// Where the store is. A document that does not load cannot say it: then it is looked for where it is by default.
+fn store_settings(options: &Options, desired: Option<&Desired>) -> StoreSettings {
+    let environment = Environment::beside(&options.path);
+    let resolved = desired
+        .and_then(|desired| desired.resources.get(&Address::Store))
+        .and_then(|resource| document::resolve_store(resource, &environment).ok());
+    let mut settings = resolved.unwrap_or_else(|| StoreSettings {
+        path: DEFAULT_STORE.into(),
+        retention: Duration::from_hours(7 * 24),
+        dead_retention: Duration::from_hours(30 * 24),
+        max_bytes: 0,
+    });
+    settings.path = options.path.parent().unwrap_or(std::path::Path::new(".")).join(&settings.path);
+    settings
+}
+
+fn owner(options: &Options) -> String {
+    format!("process {} with {}", std::process::id(), options.path.display())
+}
+
+/// The clock of signature checks: the machine's, or the one that a test fixed.
+fn verify_clock(clock: &SharedClock) -> SharedClock {
+    let fixed = std::env::var(TEST_NOW).ok().and_then(|text| text.trim().parse::<i64>().ok());
+    match fixed {
+        Some(seconds) => {
+            warn!("{TEST_NOW} IS SET: REPLAY PROTECTION IS OFF, signatures of {seconds} are accepted for ever");
+            Arc::new(ManualClock::at(from_ms(seconds.saturating_mul(1000))))
+        }
+        None => clock.clone(),
+    }
+}
+
+/// Jitter need not be unpredictable, only different from one gateway to the next.
+fn seed() -> u64 {
+    uuid::Uuid::now_v7().as_u64_pair().1
+}
+
+fn say_start(reconciler: &Reconciler, say: &impl Fn(&str)) {
+    let view = reconciler.view();
+    let (inbound, outbound) = view.desired.counts();
+    say(&format!("Inbound webhooks on {}", view.public));
+    say(&format!("Admin API on {}", view.admin));
+    say(&format!(
+        "Loaded {}: generation {}, {} inbound, {} outbound",
+        view.path.display(),
+        view.generation.number,
+        inbound,
+        outbound
+    ));
+    for problem in view.degraded.values() {
+        say(&format!("Degraded {problem}"));
+    }
+}
+
+/// Waits for SIGTERM or SIGINT; SIGHUP reads the document again.
+async fn until_told(reconciler: &Reconciler) -> std::io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            told = signalled() => return told,
+            _ = hangup.recv() => {
+                // What became of it is logged by the reconciler.
+                let _ = reconciler.reload().await;
+            }
+        }
+    }
+}
+
+async fn signalled() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// The gateway's own life, as events. A store that refuses them is full or broken: it says so by itself.
+async fn publish(store: &dyn Store, clock: &SharedClock, name: &str) {
+    let data = format!(r#"{{"component":"gateway","version":"{}"}}"#, env!("CARGO_PKG_VERSION"));
+    let event = Event {
+        id: EventId::new(),
+        name: EventName::parse(name).expect("a constant name"),
+        timestamp: clock.now(),
+        data: RawValue::from_string(data).expect("a constant object"),
+        source: None,
+        session: None,
+        traceparent: None,
+        test: false,
+    };
+    let append = Append { request: None, events: vec![NewEvent { event, key: None }], now_ms: clock.now_ms() };
+    if let Err(e) = store.append(append).await {
+        warn!(event = name, "not stored: {e}");
+    }
+}
+
+async fn retain(store: Arc<dyn Store>, reconciler: Reconciler, clock: SharedClock, stop: CancellationToken) {
+    let mut ticks = interval(RETENTION_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let view = reconciler.view();
+        let environment = Environment::beside(&view.path);
+        let resource = view.desired.resources.get(&Address::Store);
+        let Some(Ok(settings)) = resource.map(|resource| document::resolve_store(resource, &environment)) else {
+            continue;
+        };
+        let ms = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+        let retention = Retention {
+            settled_ms: ms(settings.retention),
+            dead_ms: ms(settings.dead_retention),
+            max_bytes: settings.max_bytes,
+        };
+        match store.retain(retention, clock.now_ms()).await {
+            Ok(removed) if removed.events > 0 => info!(events = removed.events, dead = removed.dead, "retention"),
+            Ok(_) => {}
+            Err(e) => warn!("retention: {e}"),
+        }
+    }
+}
+
+fn shutdown_timeout(reconciler: &Reconciler) -> Duration {
+    let view = reconciler.view();
+    let value = view.desired.resources.get(&Address::Server).and_then(|server| server.effective("shutdownTimeout"));
+    match value {
+        Some(document::Value::Duration(ms)) => Duration::from_millis(ms),
+        _ => Duration::from_secs(20),
+    }
+}

@@ -1,0 +1,424 @@
+//! The task that reconciles: one proposal after the other, and the only owner of what runs.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
+use tokio::task::block_in_place;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::clock::SharedClock;
+use crate::document::{self, Address, Desired, Diagnostic, Source};
+use crate::environment::Environment;
+use crate::event::Name;
+use crate::plan::{self, Fingerprints, Observed, Plan};
+use crate::store::{self, Cause, Commit, NewGeneration, SenderKey, Store};
+
+use super::commit::Running;
+use super::condition::{reasons, types};
+use super::prepare::{self, Prepared, SenderPart};
+use super::settle::Settle;
+use super::view::View;
+use super::watched::WatchedFiles;
+use super::watcher::Watcher;
+use super::{Command, DocumentFormat, Outcome, Planned, Problem, Proposal, Rejected};
+use super::{document_file, fingerprint};
+
+/// The task's state. Made by [`Core::start`], run by [`Core::run`].
+pub struct Core {
+    pub(super) path: PathBuf,
+    pub(super) format: DocumentFormat,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: SharedClock,
+    pub(super) running: Running,
+    pub(super) view: Arc<ArcSwap<View>>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    /// SHA-256 of the file's bytes when it was last looked at: equal bytes are not looked at again.
+    pub(super) seen: String,
+    /// The content of every watched file when it was last looked at.
+    pub(super) watched: WatchedFiles,
+    /// How the document's file is read: once it stands still.
+    pub(super) settle: Settle,
+}
+
+impl Core {
+    /// Reconciles until `stop`; gives back what runs, so that the gateway can end it in order.
+    pub async fn run(mut self, stop: CancellationToken) -> Stopped {
+        let (watcher, mut changes) = match Watcher::start(self.watched.paths()) {
+            Ok(started) => started,
+            Err(e) => {
+                error!("files cannot be watched: {e}");
+                self.condition(types::WATCHING, false, reasons::UNWATCHED, e.to_string());
+                return self.run_unwatched(stop).await;
+            }
+        };
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(command) = self.commands.recv() => self.obey(command).await,
+                Some(_) = changes.recv() => self.look().await,
+            }
+            watcher.set_paths(self.watched.paths());
+        }
+        Stopped { running: self.running }
+    }
+
+    /// Without a watcher changes come by `openclaw apply` and SIGHUP alone.
+    async fn run_unwatched(mut self, stop: CancellationToken) -> Stopped {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(command) = self.commands.recv() => self.obey(command).await,
+            }
+        }
+        Stopped { running: self.running }
+    }
+
+    async fn obey(&mut self, command: Command) {
+        // A caller that went away does not want its answer any more.
+        match command {
+            Command::Plan { document, reply } => drop(reply.send(self.plan(document).await)),
+            Command::Apply { proposal, reply } => drop(reply.send(self.push(proposal).await)),
+            Command::Rollback { number, base, allow_deletes, who, reply } => {
+                drop(reply.send(self.roll_back(number, base, allow_deletes, who).await));
+            }
+            Command::Reload { reply } => drop(reply.send(self.reload().await)),
+        }
+    }
+
+    // ---- where proposals come from ----
+
+    /// Something in the file system moved: the document, or a file that it names.
+    async fn look(&mut self) {
+        let moved = block_in_place(|| self.watched.moved());
+        let bytes = match self.settle.read().await {
+            Ok(stable) => stable.bytes,
+            Err(e) => return self.say_unreadable(&e.to_string()),
+        };
+        let sha256 = fingerprint::sha256(&bytes);
+        let view = self.view.load_full();
+        if sha256 == self.seen && moved.is_none() {
+            return self.say_readable();
+        }
+        let document_moved = sha256 != self.seen;
+        self.seen.clone_from(&sha256);
+        let (document, cause) = match moved {
+            // A secret or a certificate of what runs changed; whatever waits goes on waiting.
+            Some(cause) if !document_moved && (view.waiting.is_none() || view.manual) => (view.document.to_vec(), cause),
+            _ => (bytes, Cause::File),
+        };
+        if document_moved && view.manual {
+            return self.say_pending(&sha256);
+        }
+        let proposal = Proposal { document, base: None, allow_deletes: false, who: None, git_commit: None, cause };
+        let _logged = self.reconcile(proposal).await;
+    }
+
+    /// SIGHUP and `/v1/reload`: reads the file now, whether or not its bytes moved.
+    async fn reload(&mut self) -> Result<Outcome, Rejected> {
+        let bytes = self.read_file().await?;
+        self.seen = fingerprint::sha256(&bytes);
+        self.watched.moved();
+        let view = self.view.load_full();
+        if view.manual && self.seen != view.generation.sha256 {
+            let sha256 = self.seen.clone();
+            self.say_pending(&sha256);
+            return Ok(Outcome { generation: view.generation.clone(), plan: Plan::default(), applied: false, notes: Vec::new() });
+        }
+        let cause = Cause::Reload;
+        self.reconcile(Proposal { document: bytes, base: None, allow_deletes: false, who: None, git_commit: None, cause })
+            .await
+    }
+
+    /// A document from the API: the gateway's own file, or one that replaces it.
+    async fn push(&mut self, mut proposal: Proposal) -> Result<Outcome, Rejected> {
+        let view = self.view.load_full();
+        let sha256 = fingerprint::sha256(&proposal.document);
+        let own = self.read_file().await.ok().is_some_and(|bytes| bytes == proposal.document);
+        if own {
+            proposal.cause = Cause::Apply;
+            self.seen = sha256;
+            return self.reconcile(proposal).await;
+        }
+        Self::check_base(proposal.base, &view)?;
+        proposal.cause = Cause::Push;
+        // Everything that can be refused is refused before the file is touched.
+        let (planned, _) = self.check(&proposal.document, proposal.allow_deletes).await?;
+        drop(planned);
+        document_file::replace(&self.path, &proposal.document).map_err(|e| Rejected::File(e.to_string()))?;
+        self.seen = sha256;
+        self.reconcile(proposal).await
+    }
+
+    async fn roll_back(
+        &mut self,
+        number: u64,
+        base: Option<u64>,
+        allow_deletes: bool,
+        who: Option<String>,
+    ) -> Result<Outcome, Rejected> {
+        let (_, document) = self.store.generation(number).await?.ok_or(Rejected::NoGeneration(number))?;
+        let cause = Cause::Rollback;
+        let proposal = Proposal { document, base, allow_deletes, who, git_commit: None, cause };
+        Self::check_base(base, &self.view.load_full())?;
+        self.check(&proposal.document, allow_deletes).await?;
+        let sha256 = fingerprint::sha256(&proposal.document);
+        let pinned = match document_file::replace(&self.path, &proposal.document) {
+            Ok(()) => {
+                self.seen = sha256;
+                None
+            }
+            // The file belongs to someone else: the generation is pinned until its bytes change.
+            Err(e) => Some(e.to_string()),
+        };
+        let mut outcome = self.reconcile(proposal).await?;
+        if let Some(why) = pinned {
+            let note = format!("the file cannot be written ({why}): generation {number}'s document is pinned until the file changes");
+            self.condition(types::APPLIED, false, reasons::PINNED, &note);
+            outcome.notes.push(note);
+        }
+        Ok(outcome)
+    }
+
+    // ---- the transaction ----
+
+    /// Checks, diffs and prepares a document, and throws what was prepared away.
+    async fn plan(&mut self, document: Option<Vec<u8>>) -> Result<Planned, Rejected> {
+        let bytes = match document {
+            Some(bytes) => bytes,
+            None => self.read_file().await?,
+        };
+        let view = self.view.load_full();
+        let (checked, diagnostics) = self.check(&bytes, true).await?;
+        let drift = view.degraded.values().cloned().collect();
+        Ok(Planned {
+            held: plan::held(&checked.observed, &checked.plan, max_delete(&view.desired)),
+            plan: checked.plan,
+            base: view.generation.clone(),
+            sha256: fingerprint::sha256(&bytes),
+            diagnostics,
+            not_checked: checked.skipped,
+            drift,
+        })
+    }
+
+    /// Everything up to the point where something would change.
+    async fn check(&self, bytes: &[u8], allow_deletes: bool) -> Result<(Checked, Vec<Diagnostic>), Rejected> {
+        let view = self.view.load_full();
+        let (desired, diagnostics) = block_in_place(|| load(&self.path, self.format, bytes)).map_err(Rejected::Document)?;
+        let desired = Arc::new(desired);
+        let environment = Environment::beside(&self.path).with_providers(&desired.providers);
+        let store_key = self.store.fingerprint_key();
+        let fingerprints =
+            block_in_place(|| fingerprint::all(&desired, &environment, &store_key, &view.fingerprints));
+        let observed = self.observed(&view, &desired).await?;
+        let plan = block_in_place(|| plan::diff(&observed, &desired, &fingerprints));
+        if !allow_deletes && let Some(held) = plan::held(&observed, &plan, max_delete(&view.desired)) {
+            return Err(Rejected::Held(held));
+        }
+        if plan.changes.iter().any(|change| change.address == Address::Store && moves_the_store(change)) {
+            let message = "`store.path` and `store.engine` cannot change while the gateway runs: stop it, move the directory, start it again";
+            return Err(Rejected::Prepare(vec![Problem::new(&Address::Store, reasons::PREPARE_FAILED, message)]));
+        }
+        let mut put: BTreeSet<Address> = plan.changes.iter().filter(|c| c.action != plan::Action::Delete).map(|c| c.address.clone()).collect();
+        // What is degraded is tried again, and fails nothing but itself; a changed one has to hold.
+        let lenient: BTreeSet<Address> =
+            view.degraded.keys().filter(|a| desired.resources.contains_key(*a) && !put.contains(*a)).cloned().collect();
+        put.extend(lenient.iter().cloned());
+        let remove = plan
+            .changes
+            .iter()
+            .filter(|c| c.action == plan::Action::Delete)
+            .filter_map(|c| view.desired.resources.get(&c.address).map(|resource| (c.address.clone(), resource)))
+            .collect();
+        let request = prepare::Request {
+            desired: &desired,
+            put,
+            remove,
+            lookup: &environment,
+            lenient,
+            public: self.running.public.as_ref().map(|(_, settings)| &settings.listen),
+            admin: self.running.admin.as_ref().map(|(_, settings)| &settings.listen),
+        };
+        let prepared =
+            block_in_place(|| prepare::prepare(&request, &self.running.routes, &self.running.dispatcher)).map_err(Rejected::Prepare)?;
+        Ok((Checked { desired, observed, plan, fingerprints, prepared, skipped: Vec::new() }, diagnostics))
+    }
+
+    async fn reconcile(&mut self, proposal: Proposal) -> Result<Outcome, Rejected> {
+        let result = self.transact(&proposal).await;
+        match &result {
+            Ok(outcome) if outcome.applied => {
+                let counts = outcome.plan.summary();
+                info!(
+                    generation = outcome.generation.number,
+                    cause = proposal.cause.as_str(),
+                    added = counts.add,
+                    changed = counts.change,
+                    replaced = counts.replace,
+                    deleted = counts.delete,
+                    "reconciled"
+                );
+            }
+            Ok(_) => {}
+            Err(rejected) => self.say_rejected(&proposal, rejected),
+        }
+        result
+    }
+
+    async fn transact(&mut self, proposal: &Proposal) -> Result<Outcome, Rejected> {
+        let view = self.view.load_full();
+        Self::check_base(proposal.base, &view)?;
+        let sha256 = fingerprint::sha256(&proposal.document);
+        let (checked, diagnostics) = self.check(&proposal.document, proposal.allow_deletes).await?;
+        for warning in &diagnostics {
+            warn!(code = warning.code.as_str(), line = warning.line, "{}", warning.message);
+        }
+        let Checked { desired, plan, fingerprints, prepared, .. } = checked;
+        let nothing = plan.changes.is_empty() && prepared.mended.is_empty();
+        if nothing && sha256 == view.generation.sha256 {
+            self.say_applied();
+            return Ok(Outcome { generation: view.generation.clone(), plan, applied: false, notes: Vec::new() });
+        }
+        let generation = NewGeneration {
+            base: view.generation.number,
+            document: proposal.document.clone(),
+            format: self.format.extension().to_owned(),
+            sha256,
+            cause: proposal.cause,
+            who: proposal.who.clone(),
+            git_commit: proposal.git_commit.clone(),
+            summary: plan.summary().counts(),
+            fingerprints: fingerprints.clone(),
+        };
+        let senders = sender_changes(&prepared.senders);
+        let commit = Commit { generation: Some(generation), senders, now_ms: self.clock.now_ms() };
+        let committed = self.store.commit(commit).await?;
+
+        // From here on nothing can fail.
+        let mut keys: HashMap<Name, SenderKey> = (*view.keys).clone();
+        keys.extend(committed.keys);
+        let mut degraded = (*view.degraded).clone();
+        degraded.retain(|address, _| desired.resources.contains_key(address) && !prepared.mended.contains(address));
+        degraded.extend(prepared.degraded.clone());
+        self.running.commit(prepared, &keys, &|_| (None, true));
+        keys.retain(|name, _| desired.resources.contains_key(&Address::Outbound(name.clone())));
+        self.watched.follow(&self.path, &desired);
+        self.settle.set_debounce(debounce(&desired));
+        let generation = committed.generation.expect("a commit with a generation makes one");
+        self.publish(|view| {
+            view.generation = generation.clone();
+            view.document = proposal.document.clone().into();
+            view.manual = is_manual(&desired);
+            view.desired = desired;
+            view.fingerprints = Arc::new(fingerprints);
+            view.degraded = Arc::new(degraded);
+            view.keys = Arc::new(keys);
+        });
+        self.say_applied();
+        Ok(Outcome { generation, plan, applied: true, notes: Vec::new() })
+    }
+
+    fn check_base(base: Option<u64>, view: &View) -> Result<(), Rejected> {
+        match base {
+            Some(base) if base != view.generation.number => {
+                Err(Rejected::Stale { base, found: Box::new(view.generation.clone()) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What runs, with what is owed to the senders that the new document has no more.
+    async fn observed(&self, view: &View, desired: &Desired) -> Result<Observed, Rejected> {
+        let deletes = view
+            .desired
+            .resources
+            .keys()
+            .any(|address| matches!(address, Address::Outbound(_)) && !desired.resources.contains_key(address));
+        let owed = if deletes {
+            let rows = self.store.senders().await?;
+            rows.into_iter().filter(|row| row.owed > 0).map(|row| (row.name.to_string(), row.owed)).collect()
+        } else {
+            BTreeMap::default()
+        };
+        Ok(Observed {
+            generation: Some(view.generation.number),
+            sha256: Some(view.generation.sha256.clone()),
+            desired: view.desired.clone(),
+            fingerprints: (*view.fingerprints).clone(),
+            owed,
+        })
+    }
+
+    async fn read_file(&self) -> Result<Vec<u8>, Rejected> {
+        let read = tokio::fs::read(&self.path).await;
+        read.map_err(|e| Rejected::File(format!("{}: {e}", self.path.display())))
+    }
+}
+
+/// A document that could be applied now.
+struct Checked {
+    desired: Arc<Desired>,
+    observed: Observed,
+    plan: Plan,
+    fingerprints: Fingerprints,
+    prepared: Prepared,
+    skipped: Vec<String>,
+}
+
+/// What ran when the reconciler stopped.
+pub struct Stopped {
+    running: Running,
+}
+
+impl Stopped {
+    /// Stops accepting, lets requests in flight finish within `timeout`, public listener first.
+    pub async fn drain(mut self) {
+        if let Some((serving, settings)) = self.running.public.take() {
+            serving.drain(settings.shutdown_timeout).await;
+        }
+        if let Some((serving, _)) = self.running.admin.take() {
+            serving.drain(Duration::from_secs(1)).await;
+        }
+        self.running.retiring.shutdown().await;
+    }
+}
+
+pub(super) fn load(path: &Path, format: DocumentFormat, bytes: &[u8]) -> Result<(Desired, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let shown = path.display().to_string();
+    let loaded = document::load(&Source { path: &shown, format, text: bytes });
+    match loaded.desired {
+        Some(desired) => Ok((desired, loaded.diagnostics)),
+        None => Err(loaded.diagnostics),
+    }
+}
+
+pub(super) fn is_manual(desired: &Desired) -> bool {
+    let mode = desired.resources.get(&Address::Reconcile).and_then(|resource| resource.effective("mode"));
+    mode.is_some_and(|mode| mode.as_text() == Some("manual"))
+}
+
+pub(super) fn max_delete(desired: &Desired) -> u8 {
+    let share = desired.resources.get(&Address::Reconcile).and_then(|resource| resource.effective("maxDelete"));
+    share.and_then(|v| v.as_text().and_then(|t| t.trim_end_matches('%').parse().ok())).unwrap_or(30)
+}
+
+pub(super) fn debounce(desired: &Desired) -> Duration {
+    match desired.resources.get(&Address::Reconcile).and_then(|resource| resource.effective("debounce")) {
+        Some(document::Value::Duration(ms)) => Duration::from_millis(ms),
+        _ => Duration::from_millis(100),
+    }
+}
+
+fn moves_the_store(change: &plan::Change) -> bool {
+    change.fields.iter().any(|field| matches!(field.path.as_str(), "path" | "engine"))
+}
+
+pub(super) fn sender_changes(parts: &[SenderPart]) -> Vec<store::SenderChange> {
+    parts.iter().map(SenderPart::to_store).collect()
+}
+

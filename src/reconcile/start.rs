@@ -1,0 +1,276 @@
+//! The start: which document runs, and what is degraded by itself.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
+use tokio::task::{JoinSet, block_in_place};
+use tracing::{error, info, warn};
+
+use crate::clock::SharedClock;
+use crate::document::{Address, Desired, Diagnostic};
+use crate::environment::Environment;
+use crate::event::Name;
+use crate::inbound::Routes;
+use crate::outbound::Dispatcher;
+use crate::plan::{self, Fingerprints, Observed, Plan};
+use crate::store::{self, Cause, Commit, Generation, NewGeneration, SenderKey, Store};
+
+use super::commit::{AdminHandler, Running};
+use super::condition::{Conditions, reasons, types};
+use super::core::{Core, debounce, is_manual, load, max_delete, sender_changes};
+use super::prepare::{self, SenderPart};
+use super::settle::Settle;
+use super::view::View;
+use super::watched::WatchedFiles;
+use super::{COMMANDS, DocumentFormat, Problem, Reconciler, fingerprint};
+
+/// What the gateway brings to a start.
+pub struct Start {
+    /// The document's path.
+    pub path: PathBuf,
+    /// How it is written.
+    pub format: DocumentFormat,
+    /// The file as it was read: its bytes and what they mean, or why it cannot be used.
+    pub file: Result<(Vec<u8>, Desired), Broken>,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The inbound room.
+    pub routes: Arc<Routes>,
+    /// The outbound room.
+    pub dispatcher: Arc<Dispatcher>,
+    /// The time.
+    pub clock: SharedClock,
+    /// The commit of a git work tree that the document lies in, where the caller knows it.
+    pub git_commit: Option<String>,
+}
+
+/// Why the document's file cannot be used.
+#[derive(Debug, Clone)]
+pub enum Broken {
+    /// It cannot be read.
+    Unreadable(String),
+    /// It has errors.
+    Invalid(Vec<Diagnostic>),
+}
+
+/// Why the gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The document is broken, and nothing was ever applied.
+    #[error("the document cannot be used, and no earlier one was ever applied")]
+    Broken(Broken),
+    /// An address cannot be bound, or a setting of the gateway itself cannot be prepared.
+    #[error("{}", super::problems(.0))]
+    Prepare(Vec<Problem>),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    /// The last applied document does not load in this release.
+    #[error("the last applied document (generation {0}) has errors in this release")]
+    LastGood(u64, Vec<Diagnostic>),
+}
+
+/// What a start decided to run.
+struct Choice {
+    bytes: Vec<u8>,
+    desired: Arc<Desired>,
+    /// The document is another one than the last generation's: a generation is made.
+    new: bool,
+    /// The difference to the last generation.
+    plan: Plan,
+}
+
+impl Core {
+    /// Starts what the document says: chooses it, prepares it, makes it durable, serves it.
+    pub async fn start(
+        start: Start,
+        admin: impl FnOnce(Reconciler) -> Arc<dyn AdminHandler>,
+    ) -> Result<(Self, Reconciler), StartError> {
+        let now = start.clock.now();
+        let last = start.store.last_generation().await?;
+        let mut conditions = Conditions::default();
+        let mut waiting = None;
+        let seen = start.file.as_ref().map(|(bytes, _)| fingerprint::sha256(bytes)).unwrap_or_default();
+        let (choice, held) = choose(&start, last.as_ref(), &mut conditions, &mut waiting)?;
+
+        let environment = Environment::beside(&start.path).with_providers(&choice.desired.providers);
+        let before = last.as_ref().map(|(generation, _)| generation.fingerprints.clone()).unwrap_or_default();
+        let fingerprints =
+            block_in_place(|| fingerprint::all(&choice.desired, &environment, &start.store.fingerprint_key(), &before));
+        let lenient = choice
+            .desired
+            .resources
+            .keys()
+            .filter(|address| matches!(address, Address::Inbound(_) | Address::Outbound(_)))
+            .cloned()
+            .collect();
+        let request = prepare::Request {
+            desired: &choice.desired,
+            put: choice.desired.resources.keys().cloned().collect(),
+            remove: Vec::new(),
+            lookup: &environment,
+            lenient,
+            public: None,
+            admin: None,
+        };
+        let prepared =
+            block_in_place(|| prepare::prepare(&request, &start.routes, &start.dispatcher)).map_err(StartError::Prepare)?;
+
+        let generation = choice.new.then(|| NewGeneration {
+            base: last.as_ref().map_or(0, |(generation, _)| generation.number),
+            document: choice.bytes.clone(),
+            format: start.format.extension().to_owned(),
+            sha256: fingerprint::sha256(&choice.bytes),
+            cause: Cause::Start,
+            who: None,
+            git_commit: start.git_commit.clone(),
+            summary: choice.plan.summary().counts(),
+            fingerprints: fingerprints.clone(),
+        });
+        let known = start.store.senders().await?;
+        let mut changes = sender_changes(&prepared.senders);
+        let gone = known.iter().filter(|row| {
+            row.removed_ms.is_none() && !choice.desired.resources.contains_key(&Address::Outbound(row.name.clone()))
+        });
+        let renamed: BTreeSet<&Name> = prepared.senders.iter().filter_map(SenderPart::previous).collect();
+        changes.extend(
+            gone.filter(|row| !renamed.contains(&row.name))
+                .map(|row| store::SenderChange::Remove { name: row.name.clone() }),
+        );
+        let committed = start
+            .store
+            .commit(Commit { generation, senders: changes, now_ms: start.clock.now_ms() })
+            .await?;
+        let keys: HashMap<Name, SenderKey> = committed.keys.into_iter().collect();
+        let generation = committed.generation.or(last.map(|(generation, _)| generation));
+        let generation = generation.expect("the first start makes a generation");
+        // Whoever was deleted while nothing ran, or was still draining, has no settings any more to deliver with.
+        for row in start.store.senders().await?.into_iter().filter(|row| row.removed_ms.is_some()) {
+            start.store.close_sender(row.key).await?;
+        }
+
+        let degraded = prepared.degraded.clone();
+        for problem in degraded.values() {
+            warn!(address = %problem.address, reason = problem.reason, "degraded: {}", problem.message);
+        }
+        let view = View {
+            path: start.path.clone(),
+            format: start.format,
+            document: choice.bytes.into(),
+            desired: choice.desired.clone(),
+            fingerprints: Arc::new(fingerprints),
+            manual: is_manual(&choice.desired),
+            conditions,
+            degraded: Arc::new(degraded),
+            keys: Arc::new(keys.clone()),
+            held: held.map(Arc::new),
+            waiting,
+            public: String::new(),
+            admin: String::new(),
+            started: now,
+            generation,
+        };
+        let view = Arc::new(ArcSwap::from_pointee(view));
+        let (sender, commands) = mpsc::channel(COMMANDS);
+        let reconciler = Reconciler { commands: sender, view: view.clone() };
+        let mut running = Running {
+            routes: start.routes,
+            dispatcher: start.dispatcher,
+            admin_handler: admin(reconciler.clone()),
+            public: None,
+            admin: None,
+            retiring: JoinSet::new(),
+        };
+        let standing: HashMap<SenderKey, (Option<String>, bool)> =
+            known.into_iter().map(|row| (row.key, (row.suspended, row.owed > 0))).collect();
+        running.commit(prepared, &keys, &|key| standing.get(&key).cloned().unwrap_or_default());
+        let mut core = Self {
+            watched: WatchedFiles::of(&start.path, &choice.desired),
+            settle: Settle::new(start.path.clone(), debounce(&choice.desired)),
+            path: start.path,
+            format: start.format,
+            store: start.store,
+            clock: start.clock,
+            running,
+            view,
+            commands,
+            seen,
+        };
+        core.publish(|_| {});
+        Ok((core, reconciler))
+    }
+}
+
+fn choose(
+    start: &Start,
+    last: Option<&(Generation, Vec<u8>)>,
+    conditions: &mut Conditions,
+    waiting: &mut Option<String>,
+) -> Result<(Choice, Option<plan::Held>), StartError> {
+    let now = start.clock.now();
+    let Some((generation, bytes)) = last else {
+        let (bytes, desired) = start.file.clone().map_err(StartError::Broken)?;
+        let desired = Arc::new(desired);
+        let plan = plan::diff(&Observed::default(), &desired, &Fingerprints::default());
+        conditions.set(types::APPLIED, true, reasons::OK, "", now, 1);
+        return Ok((Choice { bytes, desired, new: true, plan }, None));
+    };
+    let last_good = || {
+        let (desired, _) =
+            load(&start.path, start.format, bytes).map_err(|found| StartError::LastGood(generation.number, found))?;
+        Ok::<_, StartError>(Choice { bytes: bytes.clone(), desired: Arc::new(desired), new: false, plan: Plan::default() })
+    };
+    let (file, desired) = match &start.file {
+        Ok((file, desired)) => (file, desired),
+        Err(broken) => {
+            let (reason, message) = broken.told();
+            error!(generation = generation.number, "the document cannot be used, the last applied one runs: {message}");
+            conditions.set(types::APPLIED, false, reason, message, now, generation.number);
+            return Ok((last_good()?, None));
+        }
+    };
+    let sha256 = fingerprint::sha256(file);
+    if sha256 == generation.sha256 {
+        conditions.set(types::APPLIED, true, reasons::OK, "", now, generation.number);
+        let choice = Choice { bytes: file.clone(), desired: Arc::new(desired.clone()), new: false, plan: Plan::default() };
+        return Ok((choice, None));
+    }
+    let before = last_good()?;
+    let observed = Observed {
+        generation: Some(generation.number),
+        sha256: Some(generation.sha256.clone()),
+        desired: before.desired.clone(),
+        fingerprints: generation.fingerprints.clone(),
+        owed: BTreeMap::default(),
+    };
+    let plan = plan::diff(&observed, desired, &generation.fingerprints);
+    if is_manual(&before.desired) {
+        info!(generation = generation.number, "the document waits for `openclaw apply` (reconcile.mode is manual)");
+        conditions.set(types::APPLIED, false, reasons::PENDING, "the document waits for `openclaw apply`", now, generation.number);
+        *waiting = Some(sha256);
+        return Ok((before, None));
+    }
+    if let Some(held) = plan::held(&observed, &plan, max_delete(&before.desired)) {
+        error!(generation = generation.number, "the document is held: {}", held.reasons.join("; "));
+        conditions.set(types::APPLIED, false, reasons::HELD, held.reasons.join("\n"), now, generation.number);
+        *waiting = Some(sha256);
+        return Ok((before, Some(held)));
+    }
+    conditions.set(types::APPLIED, true, reasons::OK, "", now, generation.number + 1);
+    Ok((Choice { bytes: file.clone(), desired: Arc::new(desired.clone()), new: true, plan }, None))
+}
+
+impl Broken {
+    fn told(&self) -> (&'static str, String) {
+        match self {
+            Self::Unreadable(why) => (reasons::DOCUMENT_MISSING, why.clone()),
+            Self::Invalid(diagnostics) => {
+                let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+                (reasons::DOCUMENT_INVALID, lines.join("\n"))
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Whatever happens to the file, the last good document keeps running, and nothing is deleted by accident.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use crate::harness::{Gateway, document, eventually};
+use crate::load::{SECRET, github};
+
+fn with(extra: &str) -> String {
+    document(&format!("  reconcile: {{ debounce: 20ms }}\n  inbound:\n    github: {{ secret: {SECRET} }}\n{extra}"))
+}
+
+/// Waits until the gateway says that it did not apply the file, for this reason.
+fn refused(gateway: &Gateway, reason: &str) {
+    eventually(&format!("{reason} is said"), || {
+        let status = gateway.status();
+        status["conditions"].as_array().unwrap().iter().any(|c| c["reason"] == reason).then_some(())
+    });
+    assert_eq!(gateway.generation(), 1);
+    assert_eq!(github("/webhook/github", &format!("during-{reason}")).send(gateway.public).status, 200);
+}
+
+#[test]
+fn broken_documents_change_nothing_and_a_good_one_mends_it() {
+    let gateway = Gateway::start(&with(""));
+    for broken in ["", "webhooks:\n  inbound: [", "webhooks: {}\n", "other: true\n", "webhooks:\n  inbound:\n    github: { secrt: x }\n"] {
+        gateway.save(broken);
+        refused(&gateway, "DocumentInvalid");
+    }
+    // Written in place and cut in the middle, as a full disk would leave it.
+    let whole = with("    more: { platform: token, secret: t }\n");
+    fs::write(gateway.path("openclaw.yaml"), &whole[..whole.len() - 20]).unwrap();
+    refused(&gateway, "DocumentInvalid");
+    fs::write(gateway.path("openclaw.yaml"), &whole).unwrap();
+    eventually("the whole document is applied", || (gateway.generation() == 2).then_some(()));
+}
+
+#[test]
+fn a_missing_document_keeps_the_last_one_running() {
+    let gateway = Gateway::start(&with(""));
+    fs::remove_file(gateway.path("openclaw.yaml")).unwrap();
+    refused(&gateway, "DocumentMissing");
+    gateway.save(&with("    more: { platform: token, secret: t }\n"));
+    eventually("the new file is applied", || (gateway.generation() == 2).then_some(()));
+}
+
+#[test]
+fn a_config_map_swap_is_one_reconcile() {
+    let dir = tempfile::tempdir().unwrap();
+    for (version, text) in [("..v1", with("")), ("..v2", with("    more: { platform: token, secret: t }\n"))] {
+        fs::create_dir(dir.path().join(version)).unwrap();
+        fs::write(dir.path().join(version).join("openclaw.yaml"), text).unwrap();
+    }
+    symlink("..v1", dir.path().join("..data")).unwrap();
+    symlink("..data/openclaw.yaml", dir.path().join("openclaw.yaml")).unwrap();
+    let gateway = Gateway::start_in(dir.into(), Vec::new());
+    symlink("..v2", gateway.path("..data.new")).unwrap();
+    fs::rename(gateway.path("..data.new"), gateway.path("..data")).unwrap();
+    eventually("the swapped document is applied", || (gateway.generation() == 2).then_some(()));
+}
+
+#[test]
+fn a_burst_of_writes_ends_with_the_last() {
+    let gateway = Gateway::start(&with(""));
+    for n in 1..=1000 {
+        gateway.save(&with(&format!("    more: {{ platform: token, secret: t, description: \"{n}\" }}\n")));
+    }
+    eventually("the last version is applied", || {
+        let (_, text) = gateway.get("/v1/document");
+        text.contains("\"1000\"").then_some(())
+    });
+    assert!(gateway.generation() < 200, "a burst is not a reconcile each: {}", gateway.generation());
+}
+
+#[test]
+fn equal_bytes_and_restarts_make_no_generation() {
+    let gateway = Gateway::start(&with(""));
+    gateway.save(&with(""));
+    gateway.signal("HUP");
+    assert!(gateway.cli(&["apply", "--yes"]).status.success());
+    assert_eq!(gateway.generation(), 1);
+    let (dir, env) = gateway.kill();
+    assert_eq!(Gateway::start_in(dir, env).generation(), 1);
+}
+
+#[test]
+fn a_comment_alone_makes_a_generation_and_changes_nothing() {
+    let gateway = Gateway::start(&with(""));
+    let text = format!("# a comment\n{}", with(""));
+    assert_eq!(gateway.save_and_wait(&text), 2);
+    let out = gateway.cli(&["export"]);
+    assert_eq!(String::from_utf8(out.stdout).unwrap(), text);
+}
+
+#[test]
+fn a_document_that_deletes_everything_is_held_until_it_is_allowed() {
+    let many: String = (0..10).map(|n| format!("    r{n}: {{ platform: token, secret: t }}\n")).collect();
+    let gateway = Gateway::start(&with(&many));
+    gateway.save(&with(""));
+    eventually("the document is held", || (gateway.status()["document"]["state"] == "held").then_some(()));
+    assert_eq!(gateway.generation(), 1);
+    assert!(!gateway.cli(&["apply", "--yes"]).status.success());
+    let out = gateway.cli(&["apply", "--yes", "--allow-deletes"]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert_eq!(gateway.generation(), 2);
+}
+
+#[test]
+fn what_is_held_stays_held_over_a_restart() {
+    let many: String = (0..10).map(|n| format!("    r{n}: {{ platform: token, secret: t }}\n")).collect();
+    let gateway = Gateway::start(&with(&many));
+    gateway.save(&with(""));
+    eventually("the document is held", || (gateway.status()["document"]["state"] == "held").then_some(()));
+    let (dir, env) = gateway.kill();
+    let gateway = Gateway::start_in(dir, env);
+    assert_eq!(gateway.status()["document"]["state"], "held");
+    assert_eq!(crate::harness::Request::post("/webhook/r3", "{}").send(gateway.public).status, 401, "r3 still runs");
+}
+
+#[test]
+fn a_broken_document_at_a_restart_runs_the_last_good_one() {
+    let gateway = Gateway::start(&with(""));
+    let (dir, env) = gateway.kill();
+    fs::write(dir.path().join("openclaw.yaml"), "webhooks: [").unwrap();
+    let gateway = Gateway::start_in(dir, env);
+    refused(&gateway, "DocumentInvalid");
+}
+
+#[test]
+fn a_first_start_with_a_broken_document_exits_1() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("openclaw.yaml"), "webhooks:\n  inbuond: {}\n").unwrap();
+    let out = crate::harness::openclaw().arg("run").current_dir(dir.path()).output().unwrap();
+    assert_eq!(out.status.code(), Some(1));
+    let stderr = String::from_utf8(out.stderr).unwrap();
+    assert!(stderr.contains("openclaw.yaml:2:3") && stderr.contains("inbound"), "{stderr}");
+}
+
+#[test]
+fn manual_mode_waits_for_apply() {
+    let manual = |extra: &str| with(extra).replace("debounce: 20ms", "debounce: 20ms, mode: manual");
+    let gateway = Gateway::start(&manual(""));
+    gateway.save(&manual("    more: { platform: token, secret: t }\n"));
+    refused(&gateway, "Pending");
+    let out = gateway.cli(&["apply", "--yes"]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert_eq!(gateway.generation(), 2);
+}
