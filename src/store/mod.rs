@@ -11,6 +11,8 @@
 //!
 //! Times are milliseconds since the Unix epoch. Memory is bounded whatever the backlog: see each method.
 
+#[cfg(test)]
+pub(crate) mod conformance;
 pub mod model;
 pub mod sqlite;
 
