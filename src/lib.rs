@@ -4,6 +4,7 @@
 pub mod clock; // time as a parameter
 pub mod document; // openclaw.yaml -> what must exist
 pub mod event; // what happened
+pub mod outbound; // what is owed -> HTTP attempts
 pub mod plan; // what must exist against what runs -> what is to be done
 pub mod secret; // the redacted value
 pub mod store; // what outlives the process
