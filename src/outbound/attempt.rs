@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -18,6 +18,7 @@ use super::prepared::PreparedSender;
 use crate::clock::Timestamp;
 use crate::event::Event;
 
+const AGENT: &str = concat!("openclaw/", env!("CARGO_PKG_VERSION"));
 /// How much of an answer is read.
 const READ_BYTES: usize = 64 * 1024;
 /// How much of it is kept.
@@ -156,7 +157,11 @@ fn headers(sender: &PreparedSender, delivery: &Delivery<'_>, body: &[u8]) -> Hea
     const STANDARD: HeaderName = HeaderName::from_static("webhook-signature");
     const TRACE: HeaderName = HeaderName::from_static("traceparent");
 
-    let mut headers = sender.headers.clone();
+    let mut headers = HeaderMap::with_capacity(16);
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    // A sender's own may replace the user agent, and nothing else.
+    headers.extend(sender.headers.clone());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let mut set = |name: HeaderName, value: &str| {
         // Names, ids and signatures are visible ASCII; an id that came through the API could be anything.
         if let Ok(value) = HeaderValue::from_str(value) {

@@ -137,7 +137,10 @@ impl Clients {
             tls,
             client: Mutex::new(None),
         });
-        identities.retain(|_, identity| identity.strong_count() > 0);
+        // Now and then, so that many identities do not cost their square.
+        if identities.len().is_power_of_two() {
+            identities.retain(|_, identity| identity.strong_count() > 0);
+        }
         identities.insert(key, Arc::downgrade(&identity));
         Ok(identity)
     }

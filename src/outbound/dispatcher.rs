@@ -78,7 +78,8 @@ pub enum SenderChange {
         key: SenderKey,
         /// Its settings.
         sender: Box<PreparedSender>,
-        /// The store's reason of a suspension that is to stay: at a start, where the entry is as it was.
+        /// The store's reason of a suspension that is to stay: at a start, where the entry is as it was. Where the entry
+        /// changed while no gateway ran, `Store::set_suspended` is the caller's to call.
         suspended: Option<String>,
         /// Whether the store may owe it something already; `false` saves a look at each of 100,000 idle senders.
         owed: bool,
@@ -305,7 +306,8 @@ impl Dispatcher {
                         None => drop(state.lift()),
                     }
                     drop(state);
-                    if known || owed || slots.early.remove(&key) {
+                    let early = slots.early.remove(&key);
+                    if known || owed || early {
                         poked.push(slot);
                     } else {
                         slot.lock().due_known = true;
@@ -347,7 +349,8 @@ impl Dispatcher {
         }
     }
 
-    /// Takes `webhooks.egress`: policy and bounds. Connections that the new policy might refuse are not used again.
+    /// Takes `webhooks.egress`: policy and bounds. Connections that were made under another policy are not used again.
+    /// To be called before the `commit` of senders that were prepared with it.
     pub fn set_egress(&self, egress: &Egress) {
         self.shared.clients.set_policy(Policy::new(egress));
         self.shared.limits.set(egress.max_in_flight, egress.max_per_origin);

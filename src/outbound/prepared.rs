@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::FutureExt as _;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use http::{Extensions, Uri};
 
 use super::clients::{Clients, Identity};
@@ -14,8 +14,6 @@ use super::egress::{Policy, Refused};
 use super::sign::Signer;
 use crate::document::settings::{Auth, Outbound};
 use crate::event::Name;
-
-const AGENT: &str = concat!("openclaw/", env!("CARGO_PKG_VERSION"));
 
 /// Headers that a sender's own may not replace: ours, the connection's, and those that OpenClaw refuses.
 const RESERVED: [&str; 17] = [
@@ -77,7 +75,7 @@ pub struct PreparedSender {
     pub(super) uri: Uri,
     /// Scheme, host and port: what `maxPerOrigin` counts by.
     pub(super) origin: Box<str>,
-    /// The headers that are the same for each attempt.
+    /// Its own headers: empty (and then without an allocation) for most.
     pub(super) headers: HeaderMap,
     /// The spelling of custom headers with capitals, for HTTP/1.1.
     pub(super) spelling: Option<Box<Extensions>>,
@@ -114,10 +112,6 @@ impl PreparedSender {
         let signer = Signer::new(&settings.secrets)?;
         let identity = clients.identity(&settings.tls, https)?;
         let mut headers = own_headers(&settings)?;
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if !headers.contains_key(USER_AGENT) {
-            headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        }
         if let Some(value) = authorization(&settings)? {
             headers.insert(AUTHORIZATION, value);
         }

@@ -549,11 +549,7 @@ impl Hands {
                 info!(sender = %self.slot.lock().name, dead, "deleted");
                 Some(End::Closed)
             }
-            Err(error) if self.failed("close_sender", &error) => Some(End::Stopped),
-            Err(_) => {
-                tokio::time::sleep(self.trouble.as_ref().map_or(STORE_PAUSE.0, |t| t.next)).await;
-                None
-            }
+            Err(error) => self.failed("close_sender", &error).then_some(End::Stopped),
         }
     }
 

@@ -12,6 +12,10 @@ use crate::secret::Secret;
 
 type HmacSha256 = Hmac<Sha256>;
 
+/// What a keyed secret costs.
+#[cfg(test)]
+pub(super) const STATE_BYTES: usize = size_of::<HmacSha256>();
+
 /// Keys come with and without padding.
 const KEY: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
