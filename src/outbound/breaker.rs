@@ -1,0 +1,188 @@
+//! The circuit breaker: a pure state machine. After `failures` failed attempts in a row it parks the sender's deliveries
+//! and lets one probe through after each `cooldown`.
+
+use super::backoff::millis;
+use crate::document::settings::Breaker as Settings;
+
+/// Where a breaker stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BreakerState {
+    /// Attempts are made.
+    #[default]
+    Closed,
+    /// Deliveries are parked until this time (milliseconds since the Unix epoch); then one probe goes out.
+    Open {
+        /// When the next probe may go.
+        until_ms: i64,
+    },
+    /// One probe is under way.
+    Probing,
+}
+
+/// How many attempts may begin now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// As many as other bounds allow.
+    Any,
+    /// One: the probe.
+    Probe,
+    /// None before this time.
+    Until(i64),
+    /// None before the probe has ended.
+    AfterProbe,
+}
+
+/// One sender's breaker.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Breaker {
+    state: BreakerState,
+    in_a_row: u32,
+}
+
+impl Breaker {
+    /// Where it stands.
+    #[must_use]
+    pub(super) fn state(&self) -> BreakerState {
+        self.state
+    }
+
+    /// Failed attempts in a row.
+    #[must_use]
+    pub(super) fn in_a_row(&self) -> u32 {
+        self.in_a_row
+    }
+
+    /// Whether an attempt may begin. Without settings (`circuitBreaker: false`) it always may.
+    #[must_use]
+    pub(super) fn admits(&self, settings: Option<&Settings>, now_ms: i64) -> Admission {
+        if settings.is_none() {
+            return Admission::Any;
+        }
+        match self.state {
+            BreakerState::Closed => Admission::Any,
+            BreakerState::Open { until_ms } if now_ms >= until_ms => Admission::Probe,
+            BreakerState::Open { until_ms } => Admission::Until(until_ms),
+            BreakerState::Probing => Admission::AfterProbe,
+        }
+    }
+
+    /// An attempt begins; says whether it is the probe.
+    pub(super) fn begin(&mut self) -> bool {
+        let probe = matches!(self.state, BreakerState::Open { .. });
+        if probe {
+            self.state = BreakerState::Probing;
+        }
+        probe
+    }
+
+    /// An attempt delivered: whichever it was, the endpoint is back.
+    pub(super) fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+
+    /// An attempt failed; says whether the breaker opened because of it. One that began before it opened changes
+    /// nothing: only the probe's failure starts another cooldown.
+    pub(super) fn failed(&mut self, settings: Option<&Settings>, probe: bool, now_ms: i64) -> bool {
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        let Some(settings) = settings else {
+            self.state = BreakerState::Closed;
+            return false;
+        };
+        let open = BreakerState::Open {
+            until_ms: now_ms.saturating_add(millis(settings.cooldown)),
+        };
+        match self.state {
+            BreakerState::Closed if self.in_a_row >= settings.failures => {
+                self.state = open;
+                true
+            }
+            BreakerState::Probing if probe => {
+                self.state = open;
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// The probe ended without saying anything about the endpoint: another may go at once.
+    pub(super) fn probe_undecided(&mut self, now_ms: i64) {
+        if self.state == BreakerState::Probing {
+            self.state = BreakerState::Open { until_ms: now_ms };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SETTINGS: Settings = Settings {
+        failures: 3,
+        cooldown: Duration::from_secs(30),
+    };
+
+    fn opened() -> Breaker {
+        let mut breaker = Breaker::default();
+        assert!(!breaker.failed(Some(&SETTINGS), false, 0));
+        assert!(!breaker.failed(Some(&SETTINGS), false, 0));
+        assert!(breaker.failed(Some(&SETTINGS), false, 1000));
+        breaker
+    }
+
+    #[test]
+    fn it_opens_after_so_many_failures_in_a_row_and_not_before() {
+        let mut breaker = Breaker::default();
+        for _ in 0..10 {
+            breaker.failed(Some(&SETTINGS), false, 0);
+            breaker.failed(Some(&SETTINGS), false, 0);
+            assert_eq!(breaker.admits(Some(&SETTINGS), 0), Admission::Any);
+            breaker.succeeded();
+        }
+        assert_eq!(opened().admits(Some(&SETTINGS), 1000), Admission::Until(31_000));
+    }
+
+    #[test]
+    fn one_probe_per_cooldown() {
+        let mut breaker = opened();
+        assert_eq!(breaker.admits(Some(&SETTINGS), 31_000), Admission::Probe);
+        assert!(breaker.begin());
+        assert_eq!(breaker.admits(Some(&SETTINGS), 31_001), Admission::AfterProbe);
+        assert!(!breaker.failed(Some(&SETTINGS), true, 32_000));
+        assert_eq!(breaker.admits(Some(&SETTINGS), 32_000), Admission::Until(62_000));
+        assert!(breaker.begin());
+        breaker.succeeded();
+        assert_eq!(breaker.admits(Some(&SETTINGS), 62_000), Admission::Any);
+        assert!(!breaker.begin());
+    }
+
+    #[test]
+    fn late_failures_of_attempts_before_it_opened_do_not_extend_the_cooldown() {
+        let mut breaker = opened();
+        breaker.failed(Some(&SETTINGS), false, 20_000);
+        assert_eq!(breaker.admits(Some(&SETTINGS), 20_000), Admission::Until(31_000));
+        breaker.begin();
+        breaker.failed(Some(&SETTINGS), false, 40_000);
+        assert_eq!(breaker.state(), BreakerState::Probing);
+    }
+
+    #[test]
+    fn an_undecided_probe_may_be_repeated_at_once() {
+        let mut breaker = opened();
+        breaker.begin();
+        breaker.probe_undecided(35_000);
+        assert_eq!(breaker.admits(Some(&SETTINGS), 35_000), Admission::Probe);
+    }
+
+    #[test]
+    fn without_settings_it_never_opens() {
+        let mut breaker = Breaker::default();
+        for _ in 0..100 {
+            assert!(!breaker.failed(None, false, 0));
+        }
+        assert_eq!(breaker.admits(None, 0), Admission::Any);
+        // Turned on again, the count goes on.
+        assert!(breaker.failed(Some(&SETTINGS), false, 0));
+    }
+}

@@ -1,0 +1,102 @@
+//! One delivery on its way: what ends it before an attempt, the attempt itself, and its line in the log.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tracing::{info, warn};
+
+use super::attempt::{self, Answer, Delivery};
+use super::backoff::millis;
+use super::dispatcher::Shared;
+use super::limits::Permit;
+use super::prepared::PreparedSender;
+use super::slot::Landed;
+use crate::clock::from_ms;
+use crate::store::{DeadReason, Outcome, Owed, Settlement};
+
+/// What ends without an attempt: too old, or (its schedule was shortened) tried often enough.
+pub(super) fn unsent(owed: &Owed, sender: &PreparedSender, now_ms: i64) -> Option<(Settlement, String)> {
+    let age_ms = now_ms.saturating_sub(owed.owed_since_ms);
+    let (reason, detail) = if age_ms > millis(sender.settings.max_age) {
+        (
+            DeadReason::Expired,
+            format!("older than maxAge after {} attempts", owed.attempts),
+        )
+    } else if owed.attempts >= sender.attempts() {
+        (
+            DeadReason::Exhausted,
+            format!(
+                "{} attempts were made, {} are allowed",
+                owed.attempts,
+                sender.attempts()
+            ),
+        )
+    } else {
+        return None;
+    };
+    let outcome = Outcome::Dead { reason, detail };
+    let settlement = Settlement {
+        sender: owed.sender,
+        seq: owed.seq,
+        attempt: None,
+        outcome,
+    };
+    Some((settlement, owed.event.id.as_str().to_owned()))
+}
+
+/// One attempt, with the permit that it holds until it ends. A panic in it ends the delivery, not the sender.
+pub(super) fn begin(
+    shared: Arc<Shared>,
+    sender: Arc<PreparedSender>,
+    owed: Owed,
+    probe: bool,
+    permit: Permit,
+) -> BoxFuture<'static, Landed> {
+    async move {
+        let _permit = permit;
+        let now = shared.clock.now();
+        let id = owed.delivery_id();
+        let number = owed.attempts.saturating_add(1);
+        let delivery = Delivery {
+            event: &owed.event,
+            id: &id,
+            number,
+            now,
+        };
+        let answer = AssertUnwindSafe(attempt::send(&shared.clients, &sender, delivery))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Answer::internal());
+        Landed {
+            owed,
+            sender,
+            answer,
+            started_ms: now.as_millisecond(),
+            probe,
+        }
+    }
+    .boxed()
+}
+
+pub(super) fn log(landed: &Landed, settlement: &Settlement) {
+    let sender = landed.sender.name();
+    let delivery = landed.owed.delivery_id();
+    let attempt = landed.owed.attempts.saturating_add(1);
+    let status = landed.answer.status;
+    let latency_ms = u64::try_from(landed.answer.latency.as_millis()).unwrap_or(u64::MAX);
+    match &landed.answer.failure {
+        None => info!(%sender, delivery, attempt, status, latency_ms, "delivered"),
+        Some(failure) => {
+            let next = match settlement.outcome {
+                Outcome::Retry { due_ms } | Outcome::Postpone { due_ms } => Some(from_ms(due_ms).to_string()),
+                _ => None,
+            };
+            warn!(
+                %sender, delivery, attempt, status, latency_ms, error = failure.class.as_str(), detail = failure.detail,
+                next, "attempt failed"
+            );
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The body of a delivery, to the byte.
+
+use bytes::Bytes;
+
+use super::sign::Signer;
+use crate::clock::rfc3339_seconds;
+use crate::document::settings::Format;
+use crate::event::Event;
+
+/// The body: compact, members in this order, UTF-8 unescaped; `data` exactly as it is stored.
+///
+/// `openclaw` carries the signature of its own bytes with the member `,"signature":"..."` left out.
+#[must_use]
+pub(super) fn body(event: &Event, format: Format, signer: Option<&Signer>) -> Bytes {
+    let data = event.data.get();
+    match format {
+        Format::Raw => Bytes::copy_from_slice(data.as_bytes()),
+        Format::Standard => envelope("type", event, data).into(),
+        Format::Openclaw => {
+            let mut body = envelope("event", event, data);
+            if let Some(signer) = signer {
+                let signature = signer.openclaw(&[body.as_bytes()]);
+                body.pop();
+                body.push_str(",\"signature\":\"");
+                body.push_str(&signature);
+                body.push_str("\"}");
+            }
+            body.into()
+        }
+    }
+}
+
+fn envelope(name_member: &str, event: &Event, data: &str) -> String {
+    let timestamp = rfc3339_seconds(event.timestamp);
+    // 128: the names of the members, their punctuation and a signature.
+    let mut body = String::with_capacity(data.len() + event.name.as_str().len() + timestamp.len() + 128);
+    body.push_str("{\"");
+    body.push_str(name_member);
+    body.push_str("\":\"");
+    // An event's name holds nothing that JSON would escape: `EventName` is right by construction.
+    body.push_str(event.name.as_str());
+    body.push_str("\",\"timestamp\":\"");
+    body.push_str(&timestamp);
+    body.push_str("\",\"data\":");
+    body.push_str(data);
+    body.push('}');
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::event::{EventId, EventName};
+    use crate::secret::Secret;
+
+    const DATA: &str = r#"{"user":"用户","id":9007199254740993,"price":1.10,"a/b":"</x>\n"}"#;
+
+    fn event() -> Event {
+        Event {
+            id: EventId::from_stored("evt_1"),
+            name: EventName::parse("message.received").unwrap(),
+            timestamp: crate::clock::from_ms(1_773_570_600_123),
+            data: RawValue::from_string(DATA.to_owned()).unwrap(),
+            source: None,
+            session: None,
+            traceparent: None,
+            test: false,
+        }
+    }
+
+    #[test]
+    fn the_body_signs_itself_with_the_signature_left_out() {
+        let signer = Signer::new(&[Secret::new("s3cret")]).unwrap().unwrap();
+        let without = format!(r#"{{"event":"message.received","timestamp":"2026-03-15T10:30:00Z","data":{DATA}}}"#);
+        let signature = signer.openclaw(&[without.as_bytes()]);
+        let expected = format!(
+            r#"{{"event":"message.received","timestamp":"2026-03-15T10:30:00Z","data":{DATA},"signature":"{signature}"}}"#
+        );
+        let body = body(&event(), Format::Openclaw, Some(&signer));
+        assert_eq!(body, expected.as_bytes());
+        // As a receiver takes it out again.
+        let text = std::str::from_utf8(&body).unwrap();
+        assert_eq!(text.replace(&format!(r#","signature":"{signature}""#), ""), without);
+    }
+
+    #[test]
+    fn without_a_secret_there_is_no_signature_member() {
+        let expected = format!(r#"{{"event":"message.received","timestamp":"2026-03-15T10:30:00Z","data":{DATA}}}"#);
+        assert_eq!(body(&event(), Format::Openclaw, None), expected.as_bytes());
+    }
+
+    #[test]
+    fn the_other_formats_carry_no_signature_in_the_body() {
+        let signer = Signer::new(&[Secret::new("s3cret")]).unwrap().unwrap();
+        let expected = format!(r#"{{"type":"message.received","timestamp":"2026-03-15T10:30:00Z","data":{DATA}}}"#);
+        assert_eq!(body(&event(), Format::Standard, Some(&signer)), expected.as_bytes());
+        assert_eq!(body(&event(), Format::Raw, Some(&signer)), DATA.as_bytes());
+    }
+}

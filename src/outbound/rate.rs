@@ -1,0 +1,93 @@
+//! `rateLimit`: how many attempts may begin. Pure.
+//!
+//! Attempts are spread evenly (one every `per / count`), with a tolerance of a tenth of `count`, so that in any window of
+//! `per` at most `count` and that tenth (at least one) begin.
+
+use crate::document::settings::Rate;
+
+/// One sender's bucket: the time from which the rate would be kept exactly, in microseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Bucket {
+    even_from_us: i64,
+}
+
+fn interval_us(rate: &Rate) -> i64 {
+    i64::try_from(rate.per.as_micros() / u128::from(rate.count.max(1)))
+        .unwrap_or(i64::MAX / 4)
+        .clamp(1, i64::MAX / 4)
+}
+
+fn tolerance_us(rate: &Rate) -> i64 {
+    interval_us(rate).saturating_mul(i64::from(rate.count / 10))
+}
+
+impl Bucket {
+    /// How many may begin now; with none, the time (in milliseconds) from which one may.
+    pub(super) fn ready(self, rate: &Rate, now_ms: i64) -> Result<usize, i64> {
+        let now = now_ms.saturating_mul(1000);
+        let from_us = self.even_from_us.saturating_sub(tolerance_us(rate));
+        if now < from_us {
+            // Rounded up: a timer that fires early would only ask again.
+            return Err(from_us.div_euclid(1000) + i64::from(from_us.rem_euclid(1000) > 0));
+        }
+        let room_us = tolerance_us(rate) - (self.even_from_us - now).max(0);
+        Ok(usize::try_from(room_us / interval_us(rate)).unwrap_or(0) + 1)
+    }
+
+    /// One begins.
+    pub(super) fn begin(&mut self, rate: &Rate, now_ms: i64) {
+        self.even_from_us = self
+            .even_from_us
+            .max(now_ms.saturating_mul(1000))
+            .saturating_add(interval_us(rate));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// The times at which attempts begin when as many begin as may, for `for_ms`.
+    fn begun(rate: Rate, for_ms: i64) -> Vec<i64> {
+        let mut bucket = Bucket::default();
+        let mut times = Vec::new();
+        let mut now = 1_773_570_600_000;
+        let end = now + for_ms;
+        while now < end {
+            match bucket.ready(&rate, now) {
+                Ok(n) => {
+                    for _ in 0..n {
+                        assert!(bucket.ready(&rate, now).is_ok());
+                        bucket.begin(&rate, now);
+                        times.push(now);
+                    }
+                }
+                Err(next) => {
+                    assert!(next > now);
+                    now = next;
+                }
+            }
+        }
+        times
+    }
+
+    #[test]
+    fn no_window_has_more_than_the_rate_and_a_tenth() {
+        for (count, per_ms) in [(50, 1000), (1, 1000), (7, 60_000), (3000, 1000)] {
+            let rate = Rate {
+                count,
+                per: Duration::from_millis(per_ms),
+            };
+            let per = i64::try_from(per_ms).unwrap();
+            let times = begun(rate, 5 * per);
+            for (i, start) in times.iter().enumerate() {
+                let within = times[i..].iter().take_while(|t| **t < start + per).count();
+                assert!(within <= (count + count / 10 + 1) as usize, "{count}: {within}");
+            }
+            // And it is used: 5 periods give 5 times the count, within a tenth.
+            assert!(times.len() >= (5 * count) as usize * 9 / 10, "{count}: {}", times.len());
+        }
+    }
+}

@@ -1,0 +1,581 @@
+//! One sender's loop: claim -> attempts -> settle. It ends when there is nothing to do now; the timer or the store's wake
+//! begins it again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::attempt::Class;
+use super::dispatcher::{Notice, Shared};
+use super::flight;
+use super::limits::Permit;
+use super::prepared::PreparedSender;
+use super::slot::{Landed, MayBegin, News, Slot, Stance};
+use crate::event::Ordering;
+use crate::store::{Claim, DeadReason, Outcome, Owed, Settlement, StoreError};
+
+/// The first and the longest pause after the store failed.
+const STORE_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How long a due delivery that the store does not give out is left alone.
+const RECHECK_MS: i64 = 100;
+/// How long the loop may take to record what is done after it was told to stop at once.
+const LAST_SETTLE: Duration = Duration::from_secs(2);
+
+type Settled = (Vec<Settlement>, Result<(), StoreError>);
+
+/// What the loop has in its hands. `flights` and `ready` are at most `concurrency` together, `done` as many again.
+struct Hands {
+    shared: Arc<Shared>,
+    slot: Arc<Slot>,
+    /// Claimed, not begun.
+    ready: VecDeque<Owed>,
+    flights: FuturesUnordered<BoxFuture<'static, Landed>>,
+    /// Not recorded yet.
+    done: Vec<Settlement>,
+    settling: Option<BoxFuture<'static, Settled>>,
+    /// How many `settling` holds.
+    settling_count: usize,
+    claiming: Option<BoxFuture<'static, Result<Vec<Owed>, StoreError>>>,
+    claim_limit: usize,
+    /// When is the next delivery due?
+    asking: Option<BoxFuture<'static, Result<Option<i64>, StoreError>>>,
+    /// The answer, as long as nothing was claimed or settled since.
+    next: Next,
+    /// What was due when it was asked could not be claimed once already.
+    rechecked: bool,
+    /// The first permit, where it has to be waited for.
+    waiting: Option<BoxFuture<'static, Permit>>,
+    permit: Option<Permit>,
+    /// The store may have deliveries that are due.
+    more: bool,
+    /// The store's pause after a failure.
+    trouble: Option<Trouble>,
+}
+
+struct Trouble {
+    until: Instant,
+    next: Duration,
+}
+
+/// When the store has something for the sender again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Unknown,
+    Later,
+    /// It owes nothing that is not in hand.
+    Never,
+}
+
+/// Why the loop ends.
+enum End {
+    /// There is nothing to do.
+    Idle,
+    /// The sender's draining is over and recorded.
+    Closed,
+    /// The gateway stops, or the store is closed.
+    Stopped,
+}
+
+/// Runs until there is nothing to do. The caller has set `running`.
+pub(super) async fn run(shared: Arc<Shared>, slot: Arc<Slot>) {
+    let mut hands = Hands {
+        shared: Arc::clone(&shared),
+        slot: Arc::clone(&slot),
+        ready: VecDeque::new(),
+        flights: FuturesUnordered::new(),
+        done: Vec::new(),
+        settling: None,
+        settling_count: 0,
+        claiming: None,
+        claim_limit: 0,
+        asking: None,
+        next: Next::Unknown,
+        rechecked: false,
+        waiting: None,
+        permit: None,
+        more: false,
+        trouble: None,
+    };
+    loop {
+        let end = tokio::select! {
+            biased;
+            () = shared.kill.cancelled() => {
+                hands.let_go().await;
+                End::Stopped
+            }
+            end = hands.work() => end,
+        };
+        if matches!(end, End::Closed) && shared.forget(&slot) {
+            return;
+        }
+        let mut state = slot.lock();
+        // A wake that came meanwhile found `running` set: it is ours to look at. One that was taken back goes on.
+        if matches!(end, End::Closed) || (matches!(end, End::Idle) && state.woken) {
+            continue;
+        }
+        state.running = false;
+        return;
+    }
+}
+
+impl Hands {
+    /// The loop. Cancel safe: what is in hand stays in `self`.
+    async fn work(&mut self) -> End {
+        loop {
+            let now_ms = self.shared.clock.now_ms();
+            let mut stance = {
+                let mut state = self.slot.lock();
+                if std::mem::take(&mut state.woken) {
+                    self.more = true;
+                    self.next = Next::Unknown;
+                }
+                state.stance(now_ms)
+            };
+            let stopping = self.shared.stopping.is_cancelled();
+            if stopping {
+                stance.may_begin = MayBegin::Not;
+            }
+            if let Some(sender) = stance.sender.clone() {
+                self.begin(&sender, &mut stance, now_ms);
+            }
+            let pausing = self
+                .trouble
+                .as_ref()
+                .is_some_and(|trouble| trouble.until > Instant::now());
+            if !pausing {
+                if !self.ready.is_empty() && !matches!(stance.may_begin, MayBegin::Some(_)) {
+                    self.release_ready().await;
+                    continue;
+                }
+                if self.settling.is_none() && !self.done.is_empty() {
+                    self.settle();
+                }
+                if stance.suspension_unsaved {
+                    self.save_suspension().await;
+                    continue;
+                }
+                if !stopping {
+                    self.claim(&stance, now_ms);
+                    self.ask(&stance);
+                }
+                if self.is_empty() {
+                    if let Some(end) = self.rest(&stance, stopping, now_ms).await {
+                        return end;
+                    }
+                    continue;
+                }
+            }
+            if let MayBegin::From(at_ms) = stance.may_begin {
+                self.shared.timer(&self.slot, &mut self.slot.lock(), at_ms);
+            }
+            if self.wait().await {
+                return End::Stopped;
+            }
+        }
+    }
+
+    /// Nothing is in hand.
+    fn is_empty(&self) -> bool {
+        self.ready.is_empty()
+            && self.flights.is_empty()
+            && self.done.is_empty()
+            && self.settling.is_none()
+            && self.claiming.is_none()
+            && self.asking.is_none()
+    }
+
+    // ---- attempts ----
+
+    /// Begins attempts for what is ready, as far as every bound allows.
+    fn begin(&mut self, sender: &Arc<PreparedSender>, stance: &mut Stance, now_ms: i64) {
+        let limits = Arc::clone(&self.shared.limits);
+        while let MayBegin::Some(at_most) = stance.may_begin {
+            let Some(owed) = self.ready.front() else {
+                self.waiting = None;
+                self.permit = None;
+                return;
+            };
+            if let Some(settlement) = flight::unsent(owed, sender, now_ms) {
+                self.ready.pop_front();
+                self.record(settlement, sender);
+                continue;
+            }
+            // A breaker's probe goes alone.
+            if self.flights.len() >= sender.concurrency().min(self.slot.share.window()) || at_most == 0 {
+                return;
+            }
+            let free = self
+                .permit
+                .take()
+                .or_else(|| limits.try_acquire(&self.slot.share, &sender.origin));
+            let Some(permit) = free else {
+                if self.flights.is_empty() && self.waiting.is_none() {
+                    let share = Arc::clone(&self.slot.share);
+                    self.waiting = Some(limits.acquire(share, sender.origin.clone()).boxed());
+                }
+                return;
+            };
+            self.waiting = None;
+            let owed = self.ready.pop_front().expect("it was seen above");
+            let probe = {
+                let mut state = self.slot.lock();
+                let probe = state.begin(sender, now_ms);
+                stance.may_begin = state.stance(now_ms).may_begin;
+                probe
+            };
+            self.flights.push(flight::begin(
+                Arc::clone(&self.shared),
+                Arc::clone(sender),
+                owed,
+                probe,
+                permit,
+            ));
+        }
+    }
+
+    /// An attempt has ended.
+    fn land(&mut self, landed: &Landed) {
+        let now_ms = self.shared.clock.now_ms();
+        let answered = !landed
+            .answer
+            .failure
+            .as_ref()
+            .is_some_and(|f| f.class == Class::Timeout);
+        self.slot.share.ended(answered, landed.sender.concurrency());
+        let (settlement, news) = {
+            let mut rng = self.shared.rng();
+            self.slot.lock().conclude(landed, now_ms, &mut rng)
+        };
+        flight::log(landed, &settlement);
+        let name = landed.sender.name();
+        match news {
+            Some(News::Failing) => self.shared.notice(Notice::Failing { sender: name.clone() }),
+            Some(News::Recovered) => self.shared.notice(Notice::Recovered { sender: name.clone() }),
+            Some(News::Suspended(reason)) => {
+                warn!(sender = %name, reason, "suspended");
+                self.shared.notice(Notice::Suspended {
+                    sender: name.clone(),
+                    reason,
+                });
+            }
+            None => {}
+        }
+        if let Outcome::Dead { reason, detail } = &settlement.outcome {
+            self.dead(&landed.sender, landed.owed.event.id.as_str(), *reason, detail);
+        }
+        self.done.push(settlement);
+    }
+
+    /// A delivery that ends without an attempt.
+    fn record(&mut self, (settlement, event_id): (Settlement, String), sender: &PreparedSender) {
+        if let Outcome::Dead { reason, detail } = &settlement.outcome {
+            self.dead(sender, &event_id, *reason, detail);
+        }
+        self.done.push(settlement);
+    }
+
+    fn dead(&self, sender: &PreparedSender, event_id: &str, reason: DeadReason, detail: &str) {
+        warn!(sender = %sender.name(), event = event_id, reason = reason.as_str(), detail, "dead letter");
+        self.shared.notice(Notice::Dead {
+            sender: sender.name().clone(),
+            event_id: event_id.to_owned(),
+            reason,
+            detail: detail.to_owned(),
+        });
+    }
+
+    // ---- the store ----
+
+    /// Claims as many as could begin at once.
+    fn claim(&mut self, stance: &Stance, now_ms: i64) {
+        let (Some(sender), MayBegin::Some(at_most)) = (&stance.sender, stance.may_begin) else {
+            return;
+        };
+        if !self.more || self.claiming.is_some() {
+            return;
+        }
+        let begun = self.flights.len() + self.ready.len();
+        let room = sender.concurrency().min(self.slot.share.window()).saturating_sub(begun);
+        let unrecorded = self.done.len() + self.settling_count;
+        let limit = match sender.settings.ordering {
+            // The head is ours until it is settled: there is nothing else to claim.
+            Ordering::Fifo if begun + unrecorded > 0 => 0,
+            _ => room.min(sender.concurrency().saturating_sub(unrecorded)),
+        }
+        .min(at_most.saturating_sub(self.ready.len()));
+        if limit == 0 {
+            return;
+        }
+        let claim = Claim {
+            sender: self.slot.key,
+            now_ms,
+            limit,
+            ordering: sender.settings.ordering,
+        };
+        let store = Arc::clone(&self.shared.store);
+        self.claim_limit = limit;
+        self.claiming = Some(async move { store.claim(claim).await }.boxed());
+    }
+
+    fn claimed(&mut self, result: Result<Vec<Owed>, StoreError>) -> bool {
+        match result {
+            Ok(owed) => {
+                self.trouble = None;
+                self.next = Next::Unknown;
+                self.rechecked &= owed.is_empty();
+                if owed.len() < self.claim_limit {
+                    self.more = false;
+                    let mut state = self.slot.lock();
+                    // What the timer stood for may be among these: ask the store anew what is next.
+                    let now_ms = self.shared.clock.now_ms();
+                    state.due_known &= !owed.is_empty() && state.timer_ms.is_none_or(|at| at > now_ms);
+                }
+                self.ready.extend(owed);
+                false
+            }
+            Err(error) => self.failed("claim", &error),
+        }
+    }
+
+    /// Asks when the next delivery is due, where the timer does not cover it; of a sender that is to end also whether
+    /// there is one.
+    fn ask(&mut self, stance: &Stance) {
+        let claims = self.more && matches!(stance.may_begin, MayBegin::Some(_));
+        let wanted = if stance.ends_ms.is_some() {
+            self.next == Next::Unknown
+        } else {
+            matches!(stance.may_begin, MayBegin::Some(_)) && !self.slot.lock().due_known
+        };
+        if !wanted || claims || self.claiming.is_some() || self.asking.is_some() {
+            return;
+        }
+        let (store, key) = (Arc::clone(&self.shared.store), self.slot.key);
+        self.asking = Some(async move { store.next_due(key).await }.boxed());
+    }
+
+    fn answered(&mut self, result: Result<Option<i64>, StoreError>) -> bool {
+        let due_ms = match result {
+            Ok(due_ms) => due_ms,
+            Err(error) => return self.failed("next_due", &error),
+        };
+        self.trouble = None;
+        self.next = if due_ms.is_some() { Next::Later } else { Next::Never };
+        let now_ms = self.shared.clock.now_ms();
+        let mut state = self.slot.lock();
+        match due_ms {
+            // It became due after the last claim.
+            Some(due_ms) if due_ms <= now_ms && !self.rechecked => {
+                self.rechecked = true;
+                self.more = true;
+            }
+            Some(due_ms) => {
+                state.due_known = true;
+                let at_ms = if due_ms > now_ms {
+                    due_ms
+                } else {
+                    now_ms.saturating_add(RECHECK_MS)
+                };
+                self.shared.timer(&self.slot, &mut state, at_ms);
+            }
+            None => state.due_known = true,
+        }
+        false
+    }
+
+    /// Records everything that is done in one write.
+    fn settle(&mut self) {
+        let settlements = std::mem::take(&mut self.done);
+        self.settling_count = settlements.len();
+        let store = Arc::clone(&self.shared.store);
+        self.settling = Some(
+            async move {
+                // Kept until it is recorded: what was answered 2xx is not sent again because the store failed.
+                let result = store.settle(settlements.clone()).await;
+                (settlements, result)
+            }
+            .boxed(),
+        );
+    }
+
+    fn settled(&mut self, (mut settlements, result): Settled) -> bool {
+        self.settling_count = 0;
+        if let Err(error) = result {
+            settlements.append(&mut self.done);
+            self.done = settlements;
+            return self.failed("settle", &error);
+        }
+        self.trouble = None;
+        self.next = Next::Unknown;
+        let soonest = settlements
+            .iter()
+            .filter_map(|settlement| match settlement.outcome {
+                Outcome::Retry { due_ms } | Outcome::Postpone { due_ms } => Some(due_ms),
+                _ => None,
+            })
+            .min();
+        let mut state = self.slot.lock();
+        if let Some(due_ms) = soonest {
+            self.shared.timer(&self.slot, &mut state, due_ms);
+        }
+        let ordering = state.sender.as_ref().map(|sender| sender.settings.ordering);
+        // The next of its lane may come now.
+        self.more |= ordering != Some(Ordering::None);
+        false
+    }
+
+    /// Gives back what may not begin now.
+    async fn release_ready(&mut self) {
+        self.permit = None;
+        self.waiting = None;
+        let seqs = self.ready.iter().map(|owed| owed.seq).collect();
+        match self.shared.store.release(self.slot.key, seqs).await {
+            Ok(()) => {
+                self.ready.clear();
+                self.trouble = None;
+                self.more = true;
+            }
+            Err(error) => {
+                self.failed("release", &error);
+            }
+        }
+    }
+
+    async fn save_suspension(&mut self) {
+        let reason = self.slot.lock().suspended.as_deref().map(ToOwned::to_owned);
+        match self.shared.store.set_suspended(self.slot.key, reason.clone()).await {
+            Ok(()) => {
+                self.trouble = None;
+                let mut state = self.slot.lock();
+                // Changed again meanwhile: to be saved again.
+                state.suspension_unsaved = state.suspended.as_deref() != reason.as_deref();
+            }
+            Err(error) => {
+                self.failed("set_suspended", &error);
+            }
+        }
+    }
+
+    /// A call into the store failed: all calls pause. Says whether the store is closed.
+    fn failed(&mut self, call: &'static str, error: &StoreError) -> bool {
+        if matches!(error, StoreError::Closed) {
+            return true;
+        }
+        let pause = match &self.trouble {
+            None => {
+                error!(sender = %self.slot.lock().name, call, %error, "the store failed; trying again");
+                STORE_PAUSE.0
+            }
+            Some(trouble) => trouble.next,
+        };
+        self.trouble = Some(Trouble {
+            until: Instant::now() + pause,
+            next: (pause * 2).min(STORE_PAUSE.1),
+        });
+        false
+    }
+
+    // ---- waiting and ending ----
+
+    /// Waits for the next thing to happen, and takes in all that has. Says whether the store is closed.
+    async fn wait(&mut self) -> bool {
+        let pause = self
+            .trouble
+            .as_ref()
+            .map(|trouble| trouble.until)
+            .filter(|until| *until > Instant::now());
+        let mut closed = false;
+        tokio::select! {
+            Some(landed) = self.flights.next(), if !self.flights.is_empty() => self.land(&landed),
+            result = maybe(&mut self.claiming) => {
+                self.claiming = None;
+                closed = self.claimed(result);
+            }
+            result = maybe(&mut self.asking) => {
+                self.asking = None;
+                closed = self.answered(result);
+            }
+            settled = maybe(&mut self.settling) => {
+                self.settling = None;
+                closed = self.settled(settled);
+            }
+            permit = maybe(&mut self.waiting) => {
+                self.waiting = None;
+                self.permit = Some(permit);
+            }
+            () = self.slot.bell.notified() => {}
+            () = self.shared.stopping.cancelled(), if !self.shared.stopping.is_cancelled() => {}
+            () = tokio::time::sleep_until(pause.unwrap_or_else(Instant::now)), if pause.is_some() => {}
+        }
+        // Attempts that ended at the same time are settled in the same write.
+        while let Some(Some(landed)) = self.flights.next().now_or_never() {
+            self.land(&landed);
+        }
+        closed
+    }
+
+    /// With empty hands: goes on (`None`), or ends with the timer set for what comes later.
+    async fn rest(&mut self, stance: &Stance, stopping: bool, now_ms: i64) -> Option<End> {
+        if stopping {
+            return Some(End::Stopped);
+        }
+        if stance
+            .ends_ms
+            .is_some_and(|ends_ms| now_ms >= ends_ms || self.next == Next::Never)
+        {
+            return self.close().await;
+        }
+        let from_ms = match stance.may_begin {
+            MayBegin::Some(_) if self.more => return None,
+            MayBegin::From(from_ms) => Some(from_ms),
+            MayBegin::Some(_) | MayBegin::Not => None,
+        };
+        let mut state = self.slot.lock();
+        for at_ms in from_ms.into_iter().chain(stance.ends_ms) {
+            self.shared.timer(&self.slot, &mut state, at_ms);
+        }
+        Some(End::Idle)
+    }
+
+    /// Ends a deleted sender: what it is still owed becomes dead letters.
+    async fn close(&mut self) -> Option<End> {
+        match self.shared.store.close_sender(self.slot.key).await {
+            Ok(dead) => {
+                info!(sender = %self.slot.lock().name, dead, "deleted");
+                Some(End::Closed)
+            }
+            Err(error) => self.failed("close_sender", &error).then_some(End::Stopped),
+        }
+    }
+
+    /// Stops at once: records what is done, gives back the rest. Attempts in flight are cut and were not charged.
+    async fn let_go(&mut self) {
+        self.flights.clear();
+        let store = Arc::clone(&self.shared.store);
+        let last = async {
+            if let Some(settling) = self.settling.take()
+                && let (mut again, Err(_)) = settling.await
+            {
+                self.done.append(&mut again);
+            }
+            if !self.done.is_empty() && store.settle(std::mem::take(&mut self.done)).await.is_err() {
+                warn!("the store failed at the end: some deliveries may be made again after the next start");
+            }
+        };
+        // Claims end with the process: what is not given back here is claimed anew at the next start.
+        let _ = tokio::time::timeout(LAST_SETTLE, last).await;
+    }
+}
+
+/// The future, where there is one; else never.
+async fn maybe<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,508 @@
+//! One sender's place: what it may do at the moment, and what an answer changes. No I/O, no task.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::attempt::{Answer, Class};
+use super::backoff::{self, Rng, millis};
+use super::breaker::{Admission, Breaker, BreakerState};
+use super::limits::Share;
+use super::prepared::PreparedSender;
+use super::rate::Bucket;
+use super::status::{Figures, SenderState, SenderStatus, micros};
+use super::verdict::{Verdict, judge};
+use crate::event::Name;
+use crate::store::{Attempt, DeadReason, Outcome, Owed, SenderKey, Settlement};
+
+/// So many failed attempts in a row make a sender a failing one.
+const FAILING: u32 = 5;
+/// The longest that our own lack of sockets parks a sender.
+const LOCAL_WAIT: Duration = Duration::from_secs(30);
+
+/// One sender: its identity stays while its settings come and go. A few hundred bytes beyond the settings.
+pub(super) struct Slot {
+    pub(super) key: SenderKey,
+    pub(super) share: Arc<Share>,
+    /// Wakes the sender's task.
+    pub(super) bell: Notify,
+    state: Mutex<State>,
+}
+
+/// What changes about a sender.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, not states of one thing"
+)]
+pub(super) struct State {
+    pub(super) name: Name,
+    pub(super) phase: Phase,
+    /// `None`: it could not be prepared.
+    pub(super) sender: Option<Arc<PreparedSender>>,
+    pub(super) suspended: Option<Box<str>>,
+    /// The store does not know the suspension (or its end) yet.
+    pub(super) suspension_unsaved: bool,
+    /// It has a task.
+    pub(super) running: bool,
+    /// Something changed that the task has not looked at.
+    pub(super) woken: bool,
+    /// Its entry in the dispatcher's timer.
+    pub(super) timer_ms: Option<i64>,
+    /// The timer covers everything that the store has for later.
+    pub(super) due_known: bool,
+    /// No attempt begins before this time (`Retry-After`, our lack of sockets).
+    floor_ms: i64,
+    /// How often in a row sockets lacked.
+    local_in_a_row: u32,
+    failing: bool,
+    bucket: Bucket,
+    breaker: Breaker,
+    figures: Option<Box<Figures>>,
+}
+
+/// Whether the document still has the sender.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It has, and it runs.
+    Active,
+    /// It has, but it could not be prepared.
+    Degraded(Box<str>),
+    /// It was deleted: no attempt begins after this time.
+    Draining { until_ms: i64 },
+}
+
+/// How many attempts may begin now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MayBegin {
+    /// At most so many (at least 1).
+    Some(usize),
+    /// None before this time.
+    From(i64),
+    /// None before something changes.
+    Not,
+}
+
+/// What a sender may do at the moment.
+pub(super) struct Stance {
+    pub(super) sender: Option<Arc<PreparedSender>>,
+    pub(super) may_begin: MayBegin,
+    /// It was deleted; the time at which its draining ends.
+    pub(super) ends_ms: Option<i64>,
+    /// The store is to be told whether it is suspended.
+    pub(super) suspension_unsaved: bool,
+}
+
+/// An attempt that has ended.
+pub(super) struct Landed {
+    pub(super) owed: Owed,
+    pub(super) sender: Arc<PreparedSender>,
+    pub(super) answer: Answer,
+    pub(super) started_ms: i64,
+    /// It was the breaker's probe.
+    pub(super) probe: bool,
+}
+
+/// What is to be told about a sender.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum News {
+    Failing,
+    Recovered,
+    Suspended(String),
+}
+
+impl Slot {
+    pub(super) fn new(key: SenderKey, name: Name) -> Self {
+        Self {
+            key,
+            share: Arc::default(),
+            bell: Notify::new(),
+            state: Mutex::new(State {
+                name,
+                phase: Phase::Active,
+                sender: None,
+                suspended: None,
+                suspension_unsaved: false,
+                running: false,
+                woken: false,
+                timer_ms: None,
+                due_known: false,
+                floor_ms: i64::MIN,
+                local_in_a_row: 0,
+                failing: false,
+                bucket: Bucket::default(),
+                breaker: Breaker::default(),
+                figures: None,
+            }),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the sender shows of itself.
+    pub(super) fn status(&self, now_ms: i64, in_flight: usize) -> SenderStatus {
+        let state = self.lock();
+        let figures = state.figures.as_deref().cloned().unwrap_or_default();
+        let breaker = state.breaker.state();
+        let parked = match breaker {
+            BreakerState::Open { until_ms } => until_ms.max(state.floor_ms),
+            _ => state.floor_ms,
+        };
+        SenderStatus {
+            name: state.name.clone(),
+            state: state.shown(),
+            in_flight,
+            breaker,
+            parked_until_ms: (parked > now_ms).then_some(parked),
+            failing: state.failing || breaker != BreakerState::Closed,
+            last_error: figures.last_error,
+            attempts: figures.attempts,
+            delivered: figures.delivered,
+            failed: figures.failed,
+            latency: figures.latency,
+        }
+    }
+}
+
+impl State {
+    fn shown(&self) -> SenderState {
+        match &self.phase {
+            Phase::Draining { .. } => SenderState::Draining,
+            Phase::Degraded(reason) => SenderState::Degraded(reason.to_string()),
+            Phase::Active => match (&self.suspended, &self.sender) {
+                (Some(reason), _) => SenderState::Suspended(reason.to_string()),
+                (None, Some(sender)) if sender.settings.paused => SenderState::Paused,
+                _ => SenderState::Active,
+            },
+        }
+    }
+
+    /// Lifts a suspension; says whether there was one.
+    pub(super) fn lift(&mut self) -> bool {
+        let was = self.suspended.take().is_some();
+        self.suspension_unsaved |= was;
+        was
+    }
+
+    /// What the sender may do now.
+    pub(super) fn stance(&self, now_ms: i64) -> Stance {
+        Stance {
+            sender: self.sender.clone(),
+            may_begin: self.may_begin(now_ms),
+            ends_ms: match self.phase {
+                Phase::Draining { until_ms } => Some(until_ms),
+                _ => None,
+            },
+            suspension_unsaved: self.suspension_unsaved,
+        }
+    }
+
+    fn may_begin(&self, now_ms: i64) -> MayBegin {
+        let Some(sender) = &self.sender else {
+            return MayBegin::Not;
+        };
+        let over = match self.phase {
+            Phase::Active => false,
+            Phase::Degraded(_) => true,
+            Phase::Draining { until_ms } => now_ms >= until_ms,
+        };
+        if over || self.suspended.is_some() || sender.settings.paused {
+            return MayBegin::Not;
+        }
+        if now_ms < self.floor_ms {
+            return MayBegin::From(self.floor_ms);
+        }
+        let at_most = match self.breaker.admits(sender.settings.breaker.as_ref(), now_ms) {
+            Admission::Any => sender.concurrency(),
+            Admission::Probe => 1,
+            Admission::Until(until_ms) => return MayBegin::From(until_ms),
+            Admission::AfterProbe => return MayBegin::Not,
+        };
+        match sender
+            .settings
+            .rate_limit
+            .as_ref()
+            .map(|rate| self.bucket.ready(rate, now_ms))
+        {
+            None => MayBegin::Some(at_most),
+            Some(Ok(ready)) => MayBegin::Some(at_most.min(ready)),
+            Some(Err(from_ms)) => MayBegin::From(from_ms),
+        }
+    }
+
+    /// An attempt begins; says whether it is the breaker's probe.
+    pub(super) fn begin(&mut self, sender: &PreparedSender, now_ms: i64) -> bool {
+        if let Some(rate) = &sender.settings.rate_limit {
+            self.bucket.begin(rate, now_ms);
+        }
+        sender.settings.breaker.is_some() && self.breaker.begin()
+    }
+
+    /// An attempt has ended: what becomes of its delivery, and what is to be told.
+    pub(super) fn conclude(&mut self, landed: &Landed, now_ms: i64, rng: &mut Rng) -> (Settlement, Option<News>) {
+        let Landed {
+            owed,
+            sender,
+            answer,
+            started_ms,
+            probe,
+        } = landed;
+        let settings = &sender.settings;
+        let verdict = judge(answer, settings);
+        let number = owed.attempts.saturating_add(1);
+        let detail = answer.failure.as_ref().map(|failure| failure.detail.clone());
+        let said = || detail.clone().unwrap_or_default();
+        let mut news = None;
+
+        self.count(verdict, answer);
+        let wait = answer.retry_after.map(|wait| wait.min(settings.max_retry_delay));
+        if let Some(wait) = wait {
+            self.floor_ms = self.floor_ms.max(now_ms.saturating_add(millis(wait)));
+        }
+        match verdict {
+            Verdict::Delivered => {
+                self.breaker.succeeded();
+                if std::mem::take(&mut self.failing) {
+                    news = Some(News::Recovered);
+                }
+            }
+            Verdict::NotCharged => {
+                if *probe {
+                    self.breaker.probe_undecided(now_ms);
+                }
+            }
+            Verdict::Retry | Verdict::Final | Verdict::Suspend | Verdict::Broken => {
+                let opened = self.breaker.failed(settings.breaker.as_ref(), *probe, now_ms);
+                if !self.failing && (opened || self.breaker.in_a_row() >= FAILING) {
+                    self.failing = true;
+                    news = Some(News::Failing);
+                }
+            }
+        }
+
+        let outcome = match verdict {
+            Verdict::Delivered => Outcome::Delivered,
+            Verdict::Final => Outcome::Dead {
+                reason: DeadReason::Status,
+                detail: said(),
+            },
+            Verdict::Broken => Outcome::Dead {
+                reason: DeadReason::Internal,
+                detail: said(),
+            },
+            Verdict::Suspend => {
+                let reason = format!("the endpoint answered 410 to {}", owed.event.id);
+                if self.suspended.is_none() {
+                    self.suspended = Some(reason.as_str().into());
+                    self.suspension_unsaved = true;
+                    news = Some(News::Suspended(reason));
+                }
+                Outcome::Postpone { due_ms: now_ms }
+            }
+            Verdict::NotCharged => Outcome::Postpone {
+                due_ms: self.postponed(answer, settings.jitter, now_ms, rng),
+            },
+            Verdict::Retry => match backoff::delay(&settings.schedule, number, settings.max_retry_delay) {
+                None => Outcome::Dead {
+                    reason: DeadReason::Exhausted,
+                    detail: said(),
+                },
+                Some(delay) => {
+                    let delay = backoff::jittered(delay, settings.jitter, rng);
+                    let floor = wait.map_or(Duration::ZERO, |wait| backoff::jittered_up(wait, settings.jitter, rng));
+                    Outcome::Retry {
+                        due_ms: now_ms.saturating_add(millis(delay.max(floor))),
+                    }
+                }
+            },
+        };
+        let next_ms = match outcome {
+            Outcome::Retry { due_ms } | Outcome::Postpone { due_ms } => Some(due_ms),
+            _ => None,
+        };
+        let attempt = Attempt {
+            number,
+            of: sender.attempts(),
+            started_ms: *started_ms,
+            latency_us: micros(answer.latency),
+            status: answer.status,
+            error: answer.failure.as_ref().map(|failure| failure.class.as_str()),
+            detail,
+            response: answer.response.clone(),
+            next_ms,
+        };
+        let settlement = Settlement {
+            sender: owed.sender,
+            seq: owed.seq,
+            attempt: Some(attempt),
+            outcome,
+        };
+        (settlement, news)
+    }
+
+    /// When a delivery whose attempt was not charged is due again; a lack of sockets parks the whole sender.
+    fn postponed(&mut self, answer: &Answer, jitter: f64, now_ms: i64, rng: &mut Rng) -> i64 {
+        let local = answer
+            .failure
+            .as_ref()
+            .is_some_and(|failure| failure.class == Class::Local);
+        if !local {
+            return now_ms;
+        }
+        let wait = Duration::from_secs(1 << self.local_in_a_row.min(5)).min(LOCAL_WAIT);
+        self.local_in_a_row = self.local_in_a_row.saturating_add(1);
+        let due_ms = now_ms.saturating_add(millis(backoff::jittered_up(wait, jitter, rng)));
+        self.floor_ms = self.floor_ms.max(due_ms);
+        due_ms
+    }
+
+    fn count(&mut self, verdict: Verdict, answer: &Answer) {
+        let local = answer
+            .failure
+            .as_ref()
+            .is_some_and(|failure| failure.class == Class::Local);
+        if !local {
+            self.local_in_a_row = 0;
+        }
+        let figures = self.figures.get_or_insert_default();
+        figures.attempts += 1;
+        figures.latency.record(answer.latency);
+        if verdict == Verdict::Delivered {
+            figures.delivered += 1;
+            figures.last_error = None;
+        } else {
+            figures.failed += 1;
+            figures.last_error = answer.failure.as_ref().map(|failure| failure.class.as_str());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::super::attempt::Failure;
+    use super::super::clients::Clients;
+    use super::super::egress::Policy;
+    use super::super::prepared::tests::settings;
+    use super::*;
+    use crate::event::{Event, EventId, EventName};
+    use crate::store::Seq;
+
+    fn slot() -> (Slot, Arc<PreparedSender>) {
+        let sender = PreparedSender::new(settings("http://example.com/"), &Policy::default(), &Clients::new()).unwrap();
+        let (slot, sender) = (Slot::new(SenderKey(1), sender.name().clone()), Arc::new(sender));
+        slot.lock().sender = Some(Arc::clone(&sender));
+        (slot, sender)
+    }
+
+    fn landed(sender: &Arc<PreparedSender>, class: Class) -> Landed {
+        let event = Event {
+            id: EventId::new(),
+            name: EventName::parse("message.sent").unwrap(),
+            timestamp: crate::clock::from_ms(0),
+            data: RawValue::from_string("{}".to_owned()).unwrap(),
+            source: None,
+            session: None,
+            traceparent: None,
+            test: false,
+        };
+        let owed = Owed {
+            sender: SenderKey(1),
+            seq: Seq(1),
+            event: Arc::new(event),
+            attempts: 0,
+            owed_since_ms: 0,
+            filter_passed: false,
+        };
+        let failure = Some(Failure {
+            class,
+            detail: "why".to_owned(),
+        });
+        let answer = Answer {
+            failure,
+            ..Answer::default()
+        };
+        Landed {
+            owed,
+            sender: Arc::clone(sender),
+            answer,
+            started_ms: 0,
+            probe: false,
+        }
+    }
+
+    #[test]
+    fn a_lack_of_sockets_parks_the_sender_longer_each_time_and_charges_nothing() {
+        let (slot, sender) = slot();
+        let mut now_ms = 1_000_000;
+        for wait_ms in [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000] {
+            let (settlement, _) = slot
+                .lock()
+                .conclude(&landed(&sender, Class::Local), now_ms, &mut Rng::new(1));
+            assert_eq!(
+                settlement.outcome,
+                Outcome::Postpone {
+                    due_ms: now_ms + wait_ms
+                }
+            );
+            assert_eq!(slot.lock().stance(now_ms).may_begin, MayBegin::From(now_ms + wait_ms));
+            now_ms += wait_ms;
+        }
+        assert_eq!(slot.lock().stance(now_ms).may_begin, MayBegin::Some(16));
+        assert!(!slot.status(now_ms, 0).failing, "it says nothing about the endpoint");
+    }
+
+    #[test]
+    fn stale_connections_are_not_charged_and_tried_again_at_once() {
+        let (slot, sender) = slot();
+        let (settlement, _) = slot
+            .lock()
+            .conclude(&landed(&sender, Class::Stale), 5, &mut Rng::new(1));
+        assert_eq!(settlement.outcome, Outcome::Postpone { due_ms: 5 });
+    }
+
+    #[test]
+    fn a_panic_ends_the_delivery_as_internal() {
+        let (slot, sender) = slot();
+        let (settlement, _) = slot
+            .lock()
+            .conclude(&landed(&sender, Class::Internal), 5, &mut Rng::new(1));
+        assert!(matches!(
+            settlement.outcome,
+            Outcome::Dead {
+                reason: DeadReason::Internal,
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn five_failures_in_a_row_are_told_once_and_so_is_the_recovery() {
+        let (slot, sender) = slot();
+        let mut told = Vec::new();
+        for _ in 0..7 {
+            told.extend(
+                slot.lock()
+                    .conclude(&landed(&sender, Class::Dns), 5, &mut Rng::new(1))
+                    .1,
+            );
+        }
+        let delivered = Landed {
+            answer: Answer::default(),
+            ..landed(&sender, Class::Dns)
+        };
+        told.extend(slot.lock().conclude(&delivered, 5, &mut Rng::new(1)).1);
+        told.extend(slot.lock().conclude(&delivered, 5, &mut Rng::new(1)).1);
+        assert_eq!(told, [News::Failing, News::Recovered]);
+    }
+
+    #[test]
+    fn what_a_sender_costs_beside_its_texts() {
+        assert!(size_of::<PreparedSender>() <= 1200, "{}", size_of::<PreparedSender>());
+        assert!(size_of::<Slot>() <= 512, "{}", size_of::<Slot>());
+        const { assert!(super::super::sign::STATE_BYTES <= 256) };
+    }
+}
