@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::place::Place;
 use super::{Check, Code, Fault};
+use crate::document::diagnostic::nearest;
 use crate::document::fields::{Field, Kind};
 use crate::document::mask;
 use crate::document::text::Node;
@@ -93,13 +94,15 @@ impl Check {
             let place = place.key(&entry.key);
             let span = entry.at..entry.end;
             let Some(index) = table.iter().position(|field| field.name == &*entry.key) else {
-                self.unknown(
+                let near = self.unknown(
                     table.iter().map(|field| field.name),
                     &entry.key,
                     &entry.value,
                     &span,
                     &place,
                 );
+                // What is mistyped is not missing too.
+                slots.named |= near.map_or(0, |near| 1 << slots.index(near));
                 slots.faulty = true;
                 continue;
             };
@@ -133,7 +136,7 @@ impl Check {
         Some(slots)
     }
 
-    /// Reports an unknown key with the nearest known one.
+    /// Reports an unknown key with the nearest known one, which it returns.
     pub(super) fn unknown<'k>(
         &mut self,
         known: impl Iterator<Item = &'k str> + Clone,
@@ -141,17 +144,19 @@ impl Check {
         value: &Node<'_>,
         span: &Range<u32>,
         place: &Place<'_>,
-    ) {
-        // What is mistyped may be a secret.
-        self.hide(value);
+    ) -> Option<&'k str> {
+        let near = nearest(key, known.clone());
+        // What is mistyped may be a secret. A number or a boolean is none, unless the name says so.
+        let harmless = matches!(value.kind(), "a number" | "a boolean") && !mask::is_secret_name(near.unwrap_or(key));
+        if !harmless {
+            self.hide(value);
+        }
         let fault = Fault::new(Code::UnknownField, format!("unknown field `{}`", mask::plain(key)));
-        let near = crate::document::diagnostic::nearest(key, known.clone());
-        let fault = if let Some(right) = near {
-            fault.hint(format!("did you mean `{right}`?"))
-        } else {
-            let names: Vec<&str> = known.collect();
-            fault.hint(format!("the fields here are {}", names.join(", ")))
-        };
+        let fault = fault.hint(match near {
+            Some(right) => format!("did you mean `{right}`?"),
+            None => format!("the fields here are {}", known.collect::<Vec<_>>().join(", ")),
+        });
         self.report(place, span, fault);
+        near
     }
 }

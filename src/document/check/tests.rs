@@ -1,1 +1,260 @@
-//! Placeholder.
+use crate::document::{Address, Desired, Diagnostic, Format, Resource, Severity, Source, load};
+use crate::event::Name;
+
+fn loaded(text: &str) -> (Option<Desired>, Vec<Diagnostic>) {
+    let loaded = load(&Source {
+        path: "openclaw.yaml",
+        format: Format::Yaml,
+        text: text.as_bytes(),
+    });
+    (loaded.desired, loaded.diagnostics)
+}
+
+fn desired(text: &str) -> Desired {
+    let (desired, diagnostics) = loaded(text);
+    desired.unwrap_or_else(|| panic!("{text}\n{}", crate::document::diagnostic::text(&diagnostics, false)))
+}
+
+fn outbound(fields: &str) -> Resource {
+    let text = format!("webhooks:\n  outbound:\n    a: {{ url: 'https://a.example', {fields} }}\n");
+    desired(&text).resources[&Address::Outbound(Name::parse("a").unwrap())].clone()
+}
+
+fn inbound(text: &str, name: &str) -> Resource {
+    desired(text).resources[&Address::Inbound(Name::parse(name).unwrap())].clone()
+}
+
+fn shows(resource: &Resource, field: &str) -> String {
+    resource
+        .effective(field)
+        .map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+#[test]
+fn the_settings_are_always_there_with_their_defaults() {
+    let desired = desired("webhooks: {}");
+    assert_eq!(desired.resources.len(), 5);
+    for (address, field, value) in [
+        (Address::Server, "listen", r#""127.0.0.1:8790""#),
+        (Address::Server, "maxBodyBytes", "1048576"),
+        (Address::Server, "shutdownTimeout", "20s"),
+        (Address::Server, "publicUrl", "-"),
+        (Address::Admin, "listen", r#""127.0.0.1:8791""#),
+        (Address::Admin, "token", "-"),
+        (Address::Store, "engine", r#""sqlite""#),
+        (Address::Store, "path", r#""./.openclaw-webhooks""#),
+        (Address::Store, "retention", "7d"),
+        (Address::Store, "deadRetention", "30d"),
+        (Address::Reconcile, "mode", r#""auto""#),
+        (Address::Reconcile, "debounce", "100ms"),
+        (Address::Reconcile, "maxDelete", r#""30%""#),
+        (Address::Egress, "allow", "[]"),
+        (Address::Egress, "maxInFlight", "1024"),
+        (Address::Egress, "maxPerOrigin", "64"),
+    ] {
+        assert_eq!(shows(&desired.resources[&address], field), value, "{address}.{field}");
+    }
+}
+
+#[test]
+fn what_is_derived_of_an_inbound_webhook() {
+    let text = "webhooks:\n  server: { publicUrl: 'https://gateway.example.com/' }\n  inbound:\n    telegram: { secret: x }\n    shop: { platform: token, secret: y, path: /shop, channel: sales, url: 'https://shop.example/in' }\n";
+    let telegram = inbound(text, "telegram");
+    for (field, value) in [
+        ("channel", r#""telegram""#),
+        ("platform", r#""telegram""#),
+        ("path", r#""/webhook/telegram""#),
+        ("url", r#""https://gateway.example.com/webhook/telegram""#),
+        ("verifySignature", "true"),
+        ("dedupeWindow", "7d"),
+        ("paused", "false"),
+        ("rateLimit", "-"),
+    ] {
+        assert_eq!(shows(&telegram, field), value, "{field}");
+    }
+    let shop = inbound(text, "shop");
+    assert_eq!(shows(&shop, "channel"), r#""sales""#);
+    assert_eq!(shows(&shop, "url"), r#""https://shop.example/in""#);
+    let without = inbound("webhooks:\n  inbound:\n    github: { secret: x }\n", "github");
+    assert_eq!(shows(&without, "url"), "-");
+}
+
+#[test]
+fn the_retry_law_and_the_schedule_replace_each_other() {
+    let law = |fields: &str| {
+        let resource = outbound(fields);
+        ["retries", "retryDelay", "backoff", "maxRetryDelay", "retrySchedule"]
+            .map(|field| shows(&resource, field))
+            .join(" ")
+    };
+    let schedule = r#"["5s","30s","2m","10m","30m","2h","5h","10h","10h"]"#;
+    assert_eq!(law(""), format!("- - - 1h {schedule}"));
+    assert_eq!(law("retries: 7"), r#"7 5s "exponential" 1h -"#);
+    assert_eq!(law("retryDelay: 250"), r#"3 250ms "exponential" 1h -"#);
+    assert_eq!(law("backoff: fixed"), r#"3 5s "fixed" 1h -"#);
+    assert_eq!(law("maxRetryDelay: 1h"), r#"3 5s "exponential" 1h -"#);
+    assert_eq!(law("retrySchedule: [1s, 2000]"), r#"- - - 1h ["1s","2s"]"#);
+}
+
+#[test]
+fn defaults_are_merged_and_a_webhooks_own_choice_wins_as_a_whole() {
+    let text = "webhooks:\n  defaults:\n    inbound: { secret: shared, rateLimit: 5/s }\n    outbound: { timeout: 3s, retries: 9, labels: { a: b } }\n  inbound:\n    github: {}\n    discord: { publicKey: 933f9761b55d5236853ffba79e2b3aa682ad96c72c2e9838dfbbfb7504e6af2d, rateLimit: 1/s }\n  outbound:\n    plain: { url: 'https://a.example' }\n    own: { url: 'https://a.example', timeout: 4s, retryDelay: 1s, labels: { c: d } }\n    list: { url: 'https://a.example', retrySchedule: [1s] }\n";
+    let desired = desired(text);
+    let get = |address: &str, field: &str| shows(&desired.resources[&Address::parse(address).unwrap()], field);
+    assert_eq!(get("webhooks.inbound.github", "secret"), r#""shared""#);
+    assert_eq!(
+        get("webhooks.inbound.discord", "secret"),
+        "-",
+        "a default that does not fit the platform is left out"
+    );
+    assert_eq!(get("webhooks.inbound.discord", "rateLimit"), r#""1/s""#);
+    assert_eq!(get("webhooks.outbound.plain", "timeout"), "3s");
+    assert_eq!(get("webhooks.outbound.plain", "retries"), "9");
+    assert_eq!(get("webhooks.outbound.own", "timeout"), "4s");
+    assert_eq!(get("webhooks.outbound.own", "retries"), "9");
+    assert_eq!(get("webhooks.outbound.own", "retryDelay"), "1s");
+    assert_eq!(get("webhooks.outbound.own", "labels"), r#"{"c":"d"}"#);
+    assert_eq!(get("webhooks.outbound.list", "retries"), "-");
+    assert_eq!(get("webhooks.outbound.list", "retrySchedule"), r#"["1s"]"#);
+}
+
+#[test]
+fn resources_are_equal_exactly_when_they_mean_the_same() {
+    for (one, other) in [
+        ("", "timeout: 10000"),
+        ("timeout: 10000", "timeout: 10s"),
+        ("timeout: 90s", "timeout: 1m30s"),
+        (
+            "",
+            "events: ['*'], paused: false, jitter: 0.20, circuitBreaker: { failures: 10 }",
+        ),
+        ("circuitBreaker: {}", "circuitBreaker: { cooldown: 30000 }"),
+        (
+            "events: [message.sent, error, message.received]",
+            "events: [message.received, message.sent, message.error, message.sent]",
+        ),
+        ("secret: [x]", "secret: x"),
+        ("secret: { source: env, id: X }", "secret: { env: X }"),
+        ("retryStatusCodes: ['500-599']", "retryStatusCodes: [5XX]"),
+        (
+            "retryStatusCodes: [503, '500', 502]",
+            "retryStatusCodes: [500, 502, '503-503']",
+        ),
+        ("headers: { X-A: a, X-B: b }", "headers: { X-B: b, X-A: a }"),
+        ("retryDelay: 5s", "retries: 3"),
+        ("retrySchedule: [5s, 30s, 2m, 10m, 30m, 2h, 5h, 10h, 10h]", ""),
+    ] {
+        assert_eq!(outbound(one), outbound(other), "{one} | {other}");
+    }
+    for (one, other) in [
+        ("", "timeout: 9s"),
+        ("", "retries: 3"),
+        ("", "circuitBreaker: false"),
+        ("secret: [x, y]", "secret: [y, x]"),
+        ("secret: x", "secret: '${X}'"),
+        ("headers: { X-A: a }", "headers: { x-a: a }"),
+        ("retrySchedule: [1s, 2s]", "retrySchedule: [2s, 1s]"),
+        ("", "description: ''"),
+    ] {
+        assert_ne!(outbound(one), outbound(other), "{one} | {other}");
+    }
+}
+
+#[test]
+fn yaml_and_json5_of_the_same_meaning_are_the_same_desired_state() {
+    let yaml = desired(
+        "webhooks:\n  inbound:\n    github: { secret: { env: A } }\n  outbound:\n    a: { url: 'https://a.example', retries: 3 }\n",
+    );
+    let text = br#"{ webhooks: { outbound: { a: { retries: 3, url: "https://a.example" } }, inbound: { github: { secret: { env: "A" } } } } }"#;
+    let json = load(&Source {
+        path: "openclaw.json5",
+        format: Format::Json5,
+        text,
+    });
+    assert_eq!(json.desired, Some(yaml));
+}
+
+#[test]
+fn the_list_of_events_is_shown_in_the_documented_order() {
+    let resource = outbound("events: [order.created, error, message.sent, '*', message.received]");
+    assert_eq!(
+        shows(&resource, "events"),
+        r#"["*","message.received","message.sent","message.error","order.created"]"#
+    );
+}
+
+#[test]
+fn a_debug_print_holds_no_literal_secret() {
+    let text = "webhooks:\n  inbound:\n    github: { secret: hunter2 }\n  outbound:\n    a: { url: 'https://u:hunter2@a.example/?k=hunter2', secret: [hunter2], auth: { bearer: hunter2 }, headers: { X-Api-Key: hunter2 } }\n";
+    let (desired, diagnostics) = loaded(text);
+    let printed = format!("{desired:?} {diagnostics:?}");
+    assert!(!printed.contains("hunter2"), "{printed}");
+}
+
+#[test]
+fn other_parts_of_the_document_are_left_alone() {
+    let text = "agents: !custom { a: 1 }\ngateway: [x]\n$schema: ./schema/openclaw.schema.json\nsecrets:\n  providers:\n    vault: { source: exec, command: /bin/vault }\nwebhooks: {}\n";
+    let (desired, diagnostics) = loaded(text);
+    assert_eq!(diagnostics, []);
+    assert_eq!(desired.unwrap().providers["vault"]["command"], "/bin/vault");
+}
+
+#[test]
+fn warnings_and_notes_leave_the_document_usable() {
+    let text = "webhook: 1\nwebhooks:\n  admin: { listen: '0.0.0.0:1', token: x }\n  inbound:\n    telegram: { verifySignature: false }\n";
+    let (desired, diagnostics) = loaded(text);
+    assert!(desired.is_some());
+    let codes: Vec<_> = diagnostics.iter().map(|d| (d.code.as_str(), d.severity)).collect();
+    let warning = |code| (code, Severity::Warning);
+    assert_eq!(
+        codes,
+        [
+            warning("OC108"),
+            warning("OC152"),
+            ("OC155", Severity::Note),
+            warning("OC150")
+        ]
+    );
+}
+
+#[test]
+fn aliases_and_merge_keys_reach_the_webhooks() {
+    let text = "x-base: &base { url: 'https://a.example', secret: &s hunter2, timeout: 3s }\nwebhooks:\n  outbound:\n    one: *base\n    two: { <<: *base, timeout: 4s, headers: { X-A: *s } }\n";
+    let desired = desired(text);
+    let get = |name: &str, field: &str| {
+        shows(
+            &desired.resources[&Address::Outbound(Name::parse(name).unwrap())],
+            field,
+        )
+    };
+    assert_eq!(get("one", "timeout"), "3s");
+    assert_eq!(get("two", "timeout"), "4s");
+    assert_eq!(get("two", "url"), r#""https://a.example""#);
+}
+
+#[test]
+fn a_fault_in_an_anchor_hides_the_anchors_secret() {
+    let text = "x-base: &base { secret: hunter2, retires: 3, url: 'https://a.example' }\nwebhooks:\n  outbound:\n    one: *base\n    two: *base\n";
+    let (_, diagnostics) = loaded(text);
+    assert_eq!(diagnostics.len(), 2, "once for each webhook that uses it");
+    let text = crate::document::diagnostic::text(&diagnostics, true);
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn thousands_of_webhooks_load() {
+    use std::fmt::Write as _;
+    let mut text = "webhooks:\n  inbound:\n".to_owned();
+    for i in 0..10_000 {
+        writeln!(text, "    r{i}: {{ platform: github, secret: {{ env: S{i} }} }}").unwrap();
+    }
+    text.push_str("  outbound:\n");
+    for i in 0..10_000 {
+        writeln!(
+            text,
+            "    s{i}:\n      url: https://a{i}.example\n      from: [r{i}]\n      retries: 3"
+        )
+        .unwrap();
+    }
+    assert_eq!(desired(&text).resources.len(), 20_005);
+}

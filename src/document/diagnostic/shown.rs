@@ -273,7 +273,7 @@ mod tests {
     fn a_mask_before_the_place_moves_the_mark() {
         let text = "x: {secret: hunter2, wrong: 1}";
         let lines = Lines::new(text);
-        let shown = Shower::new(text, &lines, vec![12..19], 0..30).show(&(21..26));
+        let shown = Shower::new(text, &lines, vec![12..19, 40..41], 0..30).show(&(21..26));
         assert_eq!(shown.text, "x: {secret: ***, wrong: 1}");
         assert_eq!((shown.start, shown.length), (17, 5));
     }

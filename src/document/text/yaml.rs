@@ -95,6 +95,51 @@ impl<'a> Places<'a> {
         let at = self.byte(span.start);
         at..self.byte(span.end).max(at)
     }
+
+    /// The parser begins a node at its anchor or tag.
+    fn after_properties(&self, mut range: Range<u32>) -> Range<u32> {
+        loop {
+            let written = &self.text[range.start as usize..];
+            if !written.starts_with(['&', '!']) {
+                range.end = range.end.max(range.start);
+                return range;
+            }
+            let property = written.find([' ', '\t', '\r', '\n']).unwrap_or(written.len());
+            let rest = &written[property..];
+            range.start += offset(property + rest.len() - rest.trim_start().len());
+        }
+    }
+
+    /// Of a scalar. The parser ends what stands in quotes where the next token begins.
+    fn scalar(&mut self, span: Span, style: ScalarStyle, properties: bool) -> Range<u32> {
+        let mut range = self.span(span);
+        if properties {
+            range = self.after_properties(range);
+        }
+        let written = &self.text.as_bytes()[range.start as usize..range.end as usize];
+        let length = match style {
+            ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => quoted(written),
+            _ => written.trim_ascii_end().len(),
+        };
+        range.start..range.start + offset(length)
+    }
+}
+
+/// The length of a quoted text that begins here.
+fn quoted(written: &[u8]) -> usize {
+    let Some(quote) = written.first().copied() else {
+        return 0;
+    };
+    let mut i = 1;
+    while i < written.len() {
+        match written[i] {
+            b'\\' if quote == b'"' => i += 2,
+            b if b == quote && quote == b'\'' && written.get(i + 1) == Some(&quote) => i += 2,
+            b if b == quote => return i + 1,
+            _ => i += 1,
+        }
+    }
+    written.len()
 }
 
 /// A container that is being read.
@@ -158,7 +203,7 @@ impl<'a> Builder<'a> {
                 Ok(())
             }
             Event::Scalar(text, style, anchor, tag) => {
-                let range = self.places.span(span);
+                let range = self.places.scalar(span, style, anchor > 0 || tag.is_some());
                 if anchor == 0 && tag.is_none() && self.wants_key() {
                     let merge = style == ScalarStyle::Plain && text == "<<";
                     let text = self.string(text.into_owned(), &range, style);
@@ -212,7 +257,10 @@ impl<'a> Builder<'a> {
     }
 
     fn open(&mut self, anchor: usize, tag: Option<&Tag>, span: Span, inside: Inside<'a>) -> Step {
-        let range = self.places.span(span);
+        let mut range = self.places.span(span);
+        if anchor > 0 || tag.is_some() {
+            range = self.places.after_properties(range);
+        }
         if self.wants_key() {
             let fault = Fault::new(Code::Syntax, "a key must be a text, not a list or a mapping")
                 .hint("put quotes around it if `{`, `[` or `?` is meant to be text");
@@ -230,7 +278,7 @@ impl<'a> Builder<'a> {
                         "map"
                     };
             if !fits {
-                self.tags.push((range.clone(), tag.to_string()));
+                self.tags.push((self.before(&range), tag.to_string()));
             }
         }
         if anchor > 0 {
@@ -247,7 +295,7 @@ impl<'a> Builder<'a> {
     }
 
     fn close(&mut self, span: Span) -> Step {
-        let end = self.places.byte(span.end);
+        let bracket = self.places.byte(span.start);
         let frame = self.frames.pop().expect("the parser balances its events");
         let mut last = frame.at;
         let data = match frame.inside {
@@ -278,13 +326,13 @@ impl<'a> Builder<'a> {
         }
         // The end of a block container is reported where the next token begins.
         let end = if matches!(self.text.as_bytes().get(frame.at as usize), Some(b'{' | b'[')) {
-            end
+            bracket + 1
         } else {
             last
         };
         let node = Node {
             at: frame.at,
-            end: end.max(frame.at),
+            end: end.clamp(frame.at, offset(self.text.len())),
             data,
         };
         self.put_counted(node, frame.anchor, frame.depth, frame.weight)
@@ -428,7 +476,7 @@ impl<'a> Builder<'a> {
             Some((true, "int" | "bool" | "float" | "null")) => {}
             Some(_) => {
                 self.tags
-                    .push((range.clone(), tag.map(Tag::to_string).unwrap_or_default()));
+                    .push((self.before(range), tag.map(Tag::to_string).unwrap_or_default()));
                 return Data::Text(self.string(text, range, style));
             }
         }
@@ -441,8 +489,26 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Where the properties of a node begin: what stands before it on its line, back to the blank before the tag.
+    fn before(&self, range: &Range<u32>) -> Range<u32> {
+        let head = self.text[..range.start as usize].trim_end();
+        let tag = head.rfind('!').map_or(range.start as usize, |last| {
+            head[..last]
+                .rfind([' ', '\n', '\t', '[', '{', ','])
+                .map_or(0, |blank| blank + 1)
+        });
+        offset(tag)..range.end
+    }
+
     fn syntax(&mut self, error: &saphyr_parser::ScanError) -> Located {
-        let at = self.places.byte(*error.marker());
+        // A fault at the end is shown at the last thing that was written.
+        let at = self
+            .places
+            .byte(*error.marker())
+            .min(offset(self.text.trim_end().len()));
+        if error.info().contains("recursion limit") {
+            return too_deep(at..at); // the scanner looks ahead, with a bound of its own
+        }
         let mut fault = Fault::new(Code::Syntax, lower_first(error.info()));
         let line = self.places.lines.line_of(self.text, at);
         let indent = self.text[line]
