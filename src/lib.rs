@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin; // the API
+pub mod cli; // the commands
 pub mod clock; // time as a parameter
 pub mod document; // openclaw.yaml -> what must exist
 pub mod event; // what happened
