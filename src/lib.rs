@@ -1,7 +1,8 @@
 //! One document in, signed deliveries out: the webhook gateway of an OpenClaw assistant. ARCHITECTURE.md has the map.
 #![forbid(unsafe_code)]
 
-pub mod admin; // the API: what travels, the client, the server
+pub mod admin; // the API
+pub mod cli; // the commands
 pub mod clock; // time as a parameter
 pub mod document; // openclaw.yaml -> what must exist
 pub mod environment; // where a document's references lead on this machine

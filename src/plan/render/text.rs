@@ -33,7 +33,7 @@ pub fn render(plan: &PlanDocument, colour: bool) -> String {
         out.push('\n');
     }
     for diagnostic in &plan.diagnostics {
-        push_diagnostic(&mut out, diagnostic, paint);
+        out.push_str(&self::diagnostic(diagnostic, colour));
         out.push('\n');
     }
     if let Some(held) = &plan.held {
@@ -229,16 +229,19 @@ fn show(value: &Json, sensitive: bool) -> String {
     }
 }
 
-fn push_diagnostic(out: &mut String, diagnostic: &DiagnosticRow, paint: Paint) {
+/// A diagnostic on its lines.
+#[must_use]
+pub fn diagnostic(diagnostic: &DiagnosticRow, colour: bool) -> String {
     let style = if diagnostic.severity == "error" { RED } else { YELLOW };
-    let head = paint.with(
+    let head = Paint(colour).with(
         style,
         &visible(&format!("{}[{}]", diagnostic.severity, diagnostic.code)),
     );
-    let _ = writeln!(out, "{head}: {}", visible(&diagnostic.to_string()));
+    let mut out = format!("{head}: {}\n", visible(&diagnostic.to_string()));
     for hint in &diagnostic.hints {
         let _ = writeln!(out, "  hint: {}", visible(hint));
     }
+    out
 }
 
 /// Text without what moves the cursor, changes colours or turns the writing direction: such characters are written as

@@ -1,0 +1,114 @@
+//! Commands without a gateway: what the local store remembers.
+
+use std::sync::Arc;
+
+use super::{Context, Error, document, surroundings::DocumentFile};
+use crate::admin::wire::{DiagnosticRow, Generation, PlanDocument};
+use crate::document::Format;
+use crate::plan::render::{Base, DocumentRow};
+use crate::plan::{Fingerprints, Observed, diff};
+use crate::store::{Page, Store, StoreError};
+
+/// Opens the store of the document's gateway. Fails where a gateway runs that has it.
+///
+/// The joint to the embedded engine: `store::sqlite::open(document's directory + store.path)`. This tree has no engine yet.
+pub(crate) fn open(_file: &DocumentFile) -> Result<Arc<dyn Store>, Error> {
+    Err(Error::new("this build cannot open a store").hint("start the gateway with `openclaw run`"))
+}
+
+/// The document of the command line, and the store beside it.
+pub(crate) fn open_described(context: &Context) -> Result<Arc<dyn Store>, Error> {
+    open(&context.surroundings.read(context.global.config.as_deref())?)
+}
+
+/// Generations, newest first.
+pub(crate) async fn generations(store: &dyn Store, limit: u32) -> Result<Vec<Generation>, Error> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    Ok(store
+        .generations(Page { limit, cursor: None })
+        .await
+        .map_err(failed)?
+        .items)
+}
+
+/// One generation's document; `None`: the newest.
+pub(crate) async fn generation(store: &dyn Store, number: Option<u64>) -> Result<(Generation, Vec<u8>), Error> {
+    let found = match number {
+        Some(number) => store.generation(number).await,
+        None => store.last_generation().await,
+    };
+    found.map_err(failed)?.ok_or_else(|| match number {
+        Some(number) => {
+            Error::new(format!("there is no generation {number}")).hint("`openclaw history` lists those that are kept")
+        }
+        None => Error::new("nothing was ever applied"),
+    })
+}
+
+/// What a document would change against the last applied generation. Nothing is prepared, no secret is read.
+pub(crate) async fn plan(store: &dyn Store, file: &DocumentFile, document: DocumentRow) -> Result<PlanDocument, Error> {
+    let loaded = document::load(file);
+    let Some(desired) = loaded.desired else {
+        return Err(broken(&loaded.diagnostics));
+    };
+    let last = store.last_generation().await.map_err(failed)?;
+    let observed = match last {
+        None => Observed::default(),
+        Some((generation, bytes)) => observed(generation, bytes, file)?,
+    };
+    let base = Base {
+        generation: observed.generation,
+        sha256: observed.sha256.clone(),
+    };
+    let mut plan = PlanDocument::new(&diff(&observed, &desired, &Fingerprints::new()), base, document);
+    plan.diagnostics = loaded.diagnostics;
+    Ok(plan)
+}
+
+/// A generation as if it ran.
+fn observed(generation: Generation, bytes: Vec<u8>, like: &DocumentFile) -> Result<Observed, Error> {
+    let file = DocumentFile {
+        path: like.path.clone(),
+        format: applied_format(&bytes, like.format),
+        bytes,
+    };
+    let desired = document::load(&file).desired.ok_or_else(|| {
+        Error::new(format!(
+            "the document of generation {} cannot be read by this release",
+            generation.number
+        ))
+    })?;
+    Ok(Observed {
+        generation: Some(generation.number),
+        sha256: Some(generation.sha256),
+        desired: Arc::new(desired),
+        fingerprints: generation.fingerprints,
+        ..Observed::default()
+    })
+}
+
+/// JSON where it begins like JSON, else as the file beside it: the store does not say how a generation was written.
+fn applied_format(bytes: &[u8], like: Format) -> Format {
+    match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
+        Some(b'{' | b'/') => Format::Json5,
+        _ if like == Format::Json5 => Format::Yaml,
+        _ => like,
+    }
+}
+
+/// A document that cannot be planned.
+pub(crate) fn broken(diagnostics: &[DiagnosticRow]) -> Error {
+    let lines = diagnostics
+        .iter()
+        .filter(|d| d.severity == "error")
+        .map(|d| format!("  error[{}]: {d}", d.code));
+    let lines: Vec<_> = std::iter::once("the document is broken:".to_owned())
+        .chain(lines)
+        .collect();
+    Error::new(lines.join("\n")).hint("`openclaw validate` shows it all")
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
+fn failed(error: StoreError) -> Error {
+    Error::new(error.to_string())
+}

@@ -1,0 +1,213 @@
+//! The commands: one file each. Answers go to stdout, everything else to stderr.
+//!
+//! A command gets a [`Context`] and returns what the process ends with, or an [`Error`] that is printed here, once.
+
+mod apply;
+mod document;
+mod error;
+mod explain;
+mod export;
+mod history;
+mod local;
+mod plan;
+mod rollback;
+mod run;
+mod schema;
+mod show;
+mod status;
+mod surroundings;
+mod table;
+mod target;
+mod terminal;
+mod time;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::clock::{SharedClock, SystemClock};
+use error::Error;
+use surroundings::Surroundings;
+use terminal::Terminal;
+
+/// How a process ends that did what it was asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    /// 0.
+    Well,
+    /// 1: the command ran, and its answer is no (an invalid document, a condition that does not hold).
+    No,
+    /// 2: there are changes (`plan --detailed-exitcode`).
+    Changes,
+}
+
+/// What a command needs of the world around it.
+struct Context {
+    global: Global,
+    terminal: Terminal,
+    surroundings: Surroundings,
+    clock: SharedClock,
+}
+
+/// The webhook gateway of an OpenClaw assistant: one document in, signed deliveries out.
+#[derive(Debug, Parser)]
+#[command(
+    name = "openclaw",
+    version,
+    disable_help_subcommand = true,
+    after_help = "Examples:
+  openclaw run                  start the gateway with ./openclaw.yaml
+  openclaw validate             check the document
+  openclaw plan                 show what the document would change
+  openclaw apply                make the gateway converge to the document
+
+The document: --config, or the first of ./openclaw.{yaml,yml,json,json5},
+$OPENCLAW_STATE_DIR/openclaw.yaml and ~/.openclaw/openclaw.yaml.
+
+Exit codes: 0 done, 1 error, 2 only as `openclaw plan --help` says."
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    /// The document
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "OPENCLAW_CONFIG",
+        hide_env_values = true
+    )]
+    config: Option<PathBuf>,
+    /// The gateway's API: http://HOST:PORT, https://HOST:PORT or unix:PATH. Default: the document's `admin.listen`, and
+    /// where nothing answers there, document and local store. The token is read from OPENCLAW_ADMIN_TOKEN
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "OPENCLAW_GATEWAY",
+        hide_env_values = true
+    )]
+    gateway: Option<String>,
+    /// How to answer
+    #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t)]
+    output: OutputForm,
+    /// The same as --output json
+    #[arg(long, global = true)]
+    json: bool,
+    /// No colours (also: NO_COLOR, or when stdout is no terminal)
+    #[arg(long, global = true)]
+    no_color: bool,
+    /// Say more: which document, which gateway; -vv for the gateway's debug log
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+}
+
+impl Global {
+    fn json(&self) -> bool {
+        self.json || self.output == OutputForm::Json
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum OutputForm {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON document on stdout
+    Json,
+}
+
+/// The help of each command stands at its arguments.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Arguments),
+    Validate(validate::Arguments),
+    Explain(explain::Arguments),
+    Schema(schema::Arguments),
+    Plan(plan::Arguments),
+    Show(show::Arguments),
+    Apply(apply::Arguments),
+    Status(status::Arguments),
+    History(history::Arguments),
+    Export(export::Arguments),
+    Rollback(rollback::Arguments),
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody reads: a broken pipe is no error.
+            let _ = error.print();
+            return ExitCode::from(usage_code(&error));
+        }
+    };
+    let terminal = Terminal::of_process(&cli.global);
+    let surroundings = Surroundings::of_process();
+    let mut context = Context {
+        global: cli.global,
+        terminal,
+        surroundings,
+        clock: std::sync::Arc::new(SystemClock),
+    };
+    ExitCode::from(conclude(&cli.command, &mut context))
+}
+
+/// Help and version are answers. clap's own code for a usage error is 2, which here means "changes".
+fn usage_code(error: &clap::Error) -> u8 {
+    u8::from(error.use_stderr())
+}
+
+/// Runs a command to its end and returns the exit code.
+fn conclude(command: &Command, context: &mut Context) -> u8 {
+    let ended = dispatch(command, context).and_then(|done| context.terminal.flush().map(|()| done));
+    match ended {
+        Ok(Done::Well) | Err(Error::BrokenPipe) => 0,
+        Ok(Done::No) => 1,
+        Ok(Done::Changes) => 2,
+        Err(error) => {
+            // What was answered so far comes first.
+            let _ = context.terminal.flush();
+            context.terminal.error(&error);
+            1
+        }
+    }
+}
+
+fn dispatch(command: &Command, context: &mut Context) -> Result<Done, Error> {
+    match command {
+        Command::Run(arguments) => run::run(arguments, context),
+        Command::Validate(arguments) => validate::run(arguments, context),
+        Command::Explain(arguments) => explain::run(arguments, context),
+        Command::Schema(arguments) => schema::run(arguments, context),
+        Command::Show(arguments) => show::run(arguments, context),
+        Command::Plan(arguments) => block_on(plan::run(arguments, context)),
+        Command::Apply(arguments) => block_on(apply::run(arguments, context)),
+        Command::Status(arguments) => block_on(status::run(arguments, context)),
+        Command::History(arguments) => block_on(history::run(arguments, context)),
+        Command::Export(arguments) => block_on(export::run(arguments, context)),
+        Command::Rollback(arguments) => block_on(rollback::run(arguments, context)),
+    }
+}
+
+fn block_on(command: impl Future<Output = Result<Done, Error>>) -> Result<Done, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime
+        .map_err(|error| Error::new(format!("cannot start: {error}")))?
+        .block_on(command)
+}

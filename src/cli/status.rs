@@ -1,0 +1,175 @@
+//! `openclaw status`
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::apply::provenance;
+use super::{Context, Done, Error, table::Table, target::Target, time};
+use crate::admin::client::ClientError;
+use crate::admin::wire::{DocumentState, Mode, Status};
+use crate::plan::render::text::visible;
+
+/// How often a condition is asked for while waiting for it.
+const POLL: Duration = Duration::from_millis(200);
+
+/// Tell whether anything is owed, dead, held or degraded, and why
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  openclaw status
+  openclaw status --json
+  openclaw status --wait Ready --timeout 30s
+
+Exit codes: 0 done, 1 error, or what was waited for does not hold.")]
+pub(crate) struct Arguments {
+    /// Wait until this condition holds
+    #[arg(long, value_name = "CONDITION")]
+    wait: Option<String>,
+    /// How long to wait
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = time::parse_duration, requires = "wait")]
+    timeout: Duration,
+}
+
+pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<Done, Error> {
+    let target = Target::find(None, context)?;
+    let (status, done) = match &arguments.wait {
+        None => (target.client.status().await?, Done::Well),
+        Some(condition) => wait(condition, arguments.timeout, &target, context).await?,
+    };
+    if context.terminal.json {
+        context.terminal.answer_json(&status)?;
+    } else {
+        let text = render(&status, context.clock.now_ms());
+        context.terminal.answer(text)?;
+    }
+    Ok(done)
+}
+
+/// Asks until the condition holds. A gateway that does not answer yet is waited for.
+async fn wait(
+    condition: &str,
+    timeout: Duration,
+    target: &Target,
+    context: &mut Context,
+) -> Result<(Status, Done), Error> {
+    let end = tokio::time::Instant::now() + timeout;
+    loop {
+        let answer = target.client.status().await;
+        let late = tokio::time::Instant::now() >= end;
+        match answer {
+            Ok(status) if status.holds(condition) => return Ok((status, Done::Well)),
+            Ok(status) if late => {
+                let found = status
+                    .conditions
+                    .iter()
+                    .find(|c| c.kind.eq_ignore_ascii_case(condition));
+                let why = found.map_or_else(
+                    || "the gateway has no such condition".to_owned(),
+                    |c| format!("{} is {}: {}: {}", c.kind, c.status, c.reason, c.message),
+                );
+                context.terminal.note(&visible(&format!(
+                    "waited {} for {condition}: {why}",
+                    time::length(millis(timeout))
+                )));
+                return Ok((status, Done::No));
+            }
+            Err(ClientError::NothingAnswers(_) | ClientError::Unreachable { .. }) if !late => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => {}
+        }
+        tokio::time::sleep_until(end.min(tokio::time::Instant::now() + POLL)).await;
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The status for people.
+pub(crate) fn render(status: &Status, now_ms: i64) -> String {
+    let mut table = Table::default();
+    let ready = if status.holds("Ready") { "ready" } else { "not ready" };
+    let up = time::length(u64::try_from(now_ms - status.started_ms).unwrap_or(0));
+    table.row([
+        "Gateway:".to_owned(),
+        format!("{ready} (version {}, up {up})", status.version),
+    ]);
+    table.row([
+        "Running:".to_owned(),
+        match &status.generation {
+            Some(generation) => format!("generation {} ({})", generation.number, provenance(generation, now_ms)),
+            None => "nothing: no document was ever applied".to_owned(),
+        },
+    ]);
+    table.row(["Document:".to_owned(), document(status)]);
+    for reason in &status.document.reasons {
+        table.row(["", reason.as_str()]);
+    }
+    table.row([
+        "Webhooks:".to_owned(),
+        format!("{} inbound, {} outbound", status.inbound, status.outbound),
+    ]);
+    let oldest = status.totals.oldest_owed_ms.map_or(String::new(), |then| {
+        let waited = u64::try_from(now_ms - then).unwrap_or(0);
+        format!(", the oldest for {}", time::length(waited))
+    });
+    table.row([
+        "Owed:".to_owned(),
+        format!("{}{oldest}", counted(status.totals.owed, "delivery", "deliveries")),
+    ]);
+    table.row([
+        "Dead:".to_owned(),
+        counted(status.totals.dead, "dead letter", "dead letters"),
+    ]);
+    let mut out = table.render();
+    if !status.attention.is_empty() {
+        out.push_str("\nNeeds attention:\n");
+        let mut table = Table::indented(2);
+        for row in &status.attention {
+            table.row([row.address.as_str(), row.state.as_str(), &row.reason, &row.message]);
+        }
+        out.push_str(&table.render());
+    }
+    out.push_str("\nConditions:\n");
+    let mut table = Table::indented(2);
+    table.row(["TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"]);
+    for condition in &status.conditions {
+        let since = condition.since.parse::<jiff::Timestamp>().ok();
+        let since = since.map_or_else(
+            || condition.since.clone(),
+            |then| time::ago(now_ms, then.as_millisecond()),
+        );
+        let row = [
+            condition.kind.clone(),
+            condition.status.to_string(),
+            condition.reason.clone(),
+            since,
+            condition.message.clone(),
+        ];
+        table.row(row);
+    }
+    out.push_str(&table.render());
+    out
+}
+
+fn document(status: &Status) -> String {
+    let document = &status.document;
+    let says = match (document.state, document.mode) {
+        (DocumentState::Applied, Mode::Auto) => "is what runs",
+        (DocumentState::Applied, Mode::Manual) => "is what runs; changes wait for `openclaw apply`",
+        (DocumentState::Pending, _) => "waits for `openclaw apply`",
+        (DocumentState::Held, _) => "is held until `openclaw apply --allow-deletes`:",
+        (DocumentState::Rejected, _) => "is rejected, the last good generation runs:",
+        (DocumentState::Missing, _) => "is gone, the last good generation runs",
+        (DocumentState::Pinned, _) => "is not what runs: a rollback runs until it changes",
+    };
+    format!("{} {says}", document.path)
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    match count {
+        0 => "nothing".to_owned(),
+        1 => format!("1 {one}"),
+        _ => format!("{count} {many}"),
+    }
+}
