@@ -206,3 +206,64 @@ pub fn sarif(diagnostics: &[Diagnostic]) -> Json {
         }],
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::{Format, Source, load};
+
+    fn found() -> Vec<Diagnostic> {
+        let text = "webhooks:\n  outbound:\n    größer: {}\n    a: { url: 'https://a.example', secret: hunter2, retires: x, timeout: 5% }\n";
+        load(&Source {
+            path: "conf,1/openclaw.yaml",
+            format: Format::Yaml,
+            text: text.as_bytes(),
+        })
+        .diagnostics
+    }
+
+    #[test]
+    fn people_see_the_line_and_the_place() {
+        let shown = text(&found(), false);
+        let expected = "error[OC102]: webhooks.outbound.a.retires: unknown field `retires`
+ --> conf,1/openclaw.yaml:4:53
+  |
+4 |     a: { url: 'https://a.example', secret: ***, retires: ***, timeout: 5% }
+  |                                                 ^^^^^^^
+  = hint: did you mean `retries`?
+";
+        assert!(shown.contains(expected), "{shown}");
+        assert!(
+            !shown.contains('\u{1b}') && text(&found(), true).contains('\u{1b}'),
+            "colour is optional"
+        );
+        assert_eq!(summary(&found()), "3 errors, 0 warnings");
+    }
+
+    #[test]
+    fn a_review_gets_one_line_each_with_its_specials_escaped() {
+        let lines = github(&found());
+        assert_eq!(lines.lines().count(), 3);
+        let expected = "::error file=conf%2C1/openclaw.yaml,line=4,col=74,title=OC112::webhooks.outbound.a.timeout: `5%25` is not a duration%0Ahint: ";
+        assert!(lines.contains(expected), "{lines}");
+    }
+
+    #[test]
+    fn programs_get_every_part() {
+        let list = json(&found());
+        assert_eq!(list[1]["code"], "OC102");
+        assert_eq!(
+            (list[1]["line"].as_u64(), list[1]["column"].as_u64()),
+            (Some(4), Some(53))
+        );
+        assert_eq!(list[1]["hints"][0], "did you mean `retries`?");
+        let sarif = sarif(&found());
+        let run = &sarif["runs"][0];
+        assert_eq!(run["tool"]["driver"]["rules"].as_array().map(Vec::len), Some(3));
+        assert_eq!(
+            run["results"][0]["locations"][0]["physicalLocation"]["region"]["startLine"],
+            3
+        );
+        assert!(!sarif.to_string().contains("hunter2"));
+    }
+}

@@ -1,10 +1,15 @@
 //! YAML 1.2 on the events of saphyr-parser: docs/decisions/001-yaml-reader.md.
 
+mod places;
+mod scalar;
+
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
+use places::Places;
+use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use scalar::{Plain, plain};
 
 use super::node::{Data, Entry, Merged, Node, Str, offset};
 use super::{Code, Fault, Lines, Located, MAX_DEPTH, MAX_REPLAYED_BYTES, Tree};
@@ -44,102 +49,6 @@ pub(super) fn read(text: &str) -> Tree<'_> {
         faults: builder.faults,
         tags: builder.tags,
     }
-}
-
-/// Markers (line, column in characters) to bytes. The parser's own character index is not used: a line's start and a walk
-/// along the line do not depend on how it counts comments and byte order marks. Markers come nearly in order, so the walk
-/// goes on from the last place: a document of one line of 64 MiB is no trap.
-struct Places<'a> {
-    text: &'a str,
-    lines: Lines,
-    line: usize,
-    column: usize,
-    byte: usize,
-}
-
-impl<'a> Places<'a> {
-    fn new(text: &'a str) -> Self {
-        Self {
-            text,
-            lines: Lines::new(text),
-            line: 0,
-            column: 0,
-            byte: 0,
-        }
-    }
-
-    fn byte(&mut self, marker: Marker) -> u32 {
-        let line = marker.line().saturating_sub(1);
-        if line != self.line {
-            (self.line, self.column, self.byte) = (line, 0, self.lines.start(line));
-        }
-        let bytes = self.text.as_bytes();
-        while self.column < marker.col() && self.byte < bytes.len() {
-            self.byte += 1;
-            while self.byte < bytes.len() && bytes[self.byte] & 0xc0 == 0x80 {
-                self.byte += 1;
-            }
-            self.column += 1;
-        }
-        while self.column > marker.col() && self.byte > 0 {
-            self.byte -= 1;
-            while bytes[self.byte] & 0xc0 == 0x80 {
-                self.byte -= 1;
-            }
-            self.column -= 1;
-        }
-        offset(self.byte)
-    }
-
-    fn span(&mut self, span: Span) -> Range<u32> {
-        let at = self.byte(span.start);
-        at..self.byte(span.end).max(at)
-    }
-
-    /// The parser begins a node at its anchor or tag.
-    fn after_properties(&self, mut range: Range<u32>) -> Range<u32> {
-        loop {
-            let written = &self.text[range.start as usize..];
-            if !written.starts_with(['&', '!']) {
-                range.end = range.end.max(range.start);
-                return range;
-            }
-            let property = written.find([' ', '\t', '\r', '\n']).unwrap_or(written.len());
-            let rest = &written[property..];
-            range.start += offset(property + rest.len() - rest.trim_start().len());
-        }
-    }
-
-    /// Of a scalar. The parser ends what stands in quotes where the next token begins.
-    fn scalar(&mut self, span: Span, style: ScalarStyle, properties: bool) -> Range<u32> {
-        let mut range = self.span(span);
-        if properties {
-            range = self.after_properties(range);
-        }
-        let written = &self.text.as_bytes()[range.start as usize..range.end as usize];
-        let length = match style {
-            ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => quoted(written),
-            _ => written.trim_ascii_end().len(),
-        };
-        range.start..range.start + offset(length)
-    }
-}
-
-/// The length of a quoted text that begins here.
-fn quoted(written: &[u8]) -> usize {
-    let Some(quote) = written.first().copied() else {
-        return 0;
-    };
-    let mut i = 1;
-    while i < written.len() {
-        match written[i] {
-            b'\\' if quote == b'"' => i += 2,
-            b if b == quote && quote == b'\'' && written.get(i + 1) == Some(&quote) => i += 2,
-            b if b == quote => return i + 1,
-            _ => i += 1,
-        }
-    }
-    written.len()
 }
 
 /// A container that is being read.
@@ -562,78 +471,4 @@ fn merge<'a>(others: &mut Vec<Rc<Node<'a>>>, node: Node<'a>) -> Step {
         _ => return wrong(),
     }
     Ok(())
-}
-
-enum Plain {
-    Null,
-    Bool(bool),
-    Integer(i64),
-    Number,
-    Text,
-}
-
-/// The core schema of YAML 1.2, except that a number with a leading zero is a text: `01234` is no number to anybody.
-fn plain(text: &str) -> Plain {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Plain::Null,
-        "true" | "True" | "TRUE" => return Plain::Bool(true),
-        "false" | "False" | "FALSE" => return Plain::Bool(false),
-        ".nan" | ".NaN" | ".NAN" => return Plain::Number,
-        _ => {}
-    }
-    let (sign, unsigned) = match text.as_bytes()[0] {
-        b'-' => ("-", &text[1..]),
-        b'+' => ("", &text[1..]),
-        b'0'..=b'9' | b'.' => ("", text),
-        _ => return Plain::Text,
-    };
-    if matches!(unsigned, ".inf" | ".Inf" | ".INF") {
-        return Plain::Number;
-    }
-    for (prefix, radix) in [("0x", 16), ("0o", 8)] {
-        if let Some(digits) = text.strip_prefix(prefix) {
-            let all = !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix));
-            return match (all, i64::from_str_radix(digits, radix)) {
-                (true, Ok(n)) => Plain::Integer(n),
-                (true, Err(_)) => Plain::Number,
-                (false, _) => Plain::Text,
-            };
-        }
-    }
-    let digits = unsigned.bytes().take_while(u8::is_ascii_digit).count();
-    if digits > 1 && unsigned.starts_with('0') {
-        return Plain::Text;
-    }
-    if digits > 0 && digits == unsigned.len() {
-        return format!("{sign}{unsigned}")
-            .parse()
-            .map_or(Plain::Number, Plain::Integer);
-    }
-    if is_float(unsigned, digits) {
-        Plain::Number
-    } else {
-        Plain::Text
-    }
-}
-
-/// `1.5`, `.5`, `5.`, `1e3`.
-fn is_float(unsigned: &str, digits: usize) -> bool {
-    let rest = &unsigned[digits..];
-    let (fraction, rest) = match rest.strip_prefix('.') {
-        Some(rest) => {
-            let n = rest.bytes().take_while(u8::is_ascii_digit).count();
-            (n, &rest[n..])
-        }
-        None => (0, rest),
-    };
-    if digits + fraction == 0 {
-        return false;
-    }
-    match rest.strip_prefix(['e', 'E']) {
-        None => rest.is_empty(),
-        Some(exponent) => {
-            let exponent = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
-            !exponent.is_empty() && exponent.bytes().all(|b| b.is_ascii_digit())
-        }
-    }
 }
