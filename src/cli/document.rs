@@ -1,47 +1,62 @@
 //! The joint between the commands and the room of documents: everything that commands ask of a document's meaning.
-//!
-//! The room's reader is not part of this tree yet; until it is, every document is answered with one error that says so.
 
 use std::path::Path;
 
 use super::surroundings::DocumentFile;
 use crate::admin::wire::DiagnosticRow;
-use crate::document::{Address, Desired};
+use crate::document::diagnostic::render;
+use crate::document::{self, Address, Code, Desired, Diagnostic, Lookup, Source};
+use crate::environment::Environment;
 
 /// A document that was read.
 pub(crate) struct Loaded {
     /// What it means; `None`: it is broken.
     pub(crate) desired: Option<Desired>,
     /// Everything that is wrong with it, or may be.
-    pub(crate) diagnostics: Vec<DiagnosticRow>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
 impl Loaded {
     /// How many are errors, and how many are warnings.
     pub(crate) fn count(&self) -> (usize, usize) {
-        let count = |severity| self.diagnostics.iter().filter(|d| d.severity == severity).count();
-        (count("error"), count("warning"))
+        let errors = self.diagnostics.iter().filter(|d| d.is_error()).count();
+        let warnings = self.diagnostics.iter().filter(|d| d.severity == document::Severity::Warning).count();
+        (errors, warnings)
+    }
+
+    /// The findings as plans and the API have them.
+    pub(crate) fn rows(&self) -> Vec<DiagnosticRow> {
+        self.diagnostics.iter().map(DiagnosticRow::from).collect()
     }
 }
 
-/// Reads and checks a document: `document::load(&Source { path, format, text })`.
+/// Reads and checks a document.
 pub(crate) fn load(file: &DocumentFile) -> Loaded {
-    let missing = DiagnosticRow {
-        code: "OC000".to_owned(),
-        severity: "error".to_owned(),
-        file: file.name(),
-        message: "this build cannot read documents".to_owned(),
-        ..DiagnosticRow::default()
-    };
-    Loaded {
-        desired: None,
-        diagnostics: vec![missing],
-    }
+    let name = file.name();
+    let loaded = document::load(&Source { path: &name, format: file.format, text: &file.bytes });
+    Loaded { desired: loaded.desired, diagnostics: loaded.diagnostics }
 }
 
-/// What does not resolve here: `document::resolve` of every resource, with the process's environment, `.env` and files.
-pub(crate) fn unresolved(_desired: &Desired, _directory: &Path) -> Vec<DiagnosticRow> {
-    Vec::new() // no document is read, so none is asked about
+/// What does not resolve here, with the process's environment, `.env` and files.
+pub(crate) fn unresolved(desired: &Desired, file: &DocumentFile) -> Vec<Diagnostic> {
+    let environment = Environment::beside(&file.path).with_providers(&desired.providers);
+    let lookup: &dyn Lookup = &environment;
+    desired
+        .resources
+        .iter()
+        .flat_map(|(address, resource)| {
+            let found = match address {
+                Address::Server => document::resolve_server(resource, lookup).err(),
+                Address::Admin => document::resolve_admin(resource, lookup).err(),
+                Address::Store => document::resolve_store(resource, lookup).err(),
+                Address::Reconcile => document::resolve_reconcile(resource, lookup).err(),
+                Address::Egress => document::resolve_egress(resource, lookup).err(),
+                Address::Inbound(name) => document::resolve_inbound(name, resource, lookup).err(),
+                Address::Outbound(name) => document::resolve_outbound(name, resource, lookup).err(),
+            };
+            found.into_iter().flatten().map(|problem| Diagnostic::unresolved(&file.name(), address, &problem))
+        })
+        .collect()
 }
 
 /// `admin.listen` as it is written, and whether `admin.tls` is set; `None`: it is a reference that does not resolve here.
@@ -51,23 +66,36 @@ pub(crate) fn admin_listen(desired: &Desired) -> Option<(String, bool)> {
     Some((listen.as_text()?.to_owned(), admin.effective("tls").is_some()))
 }
 
-/// What a code means: title and explanation. `document::diagnostic::Code::parse`.
-pub(crate) fn explain(_code: &str) -> Option<(String, String)> {
-    None
+/// Where the document's store is; `None`: the document does not say it, or by a reference that does not resolve here.
+pub(crate) fn store_path(file: &DocumentFile) -> Option<std::path::PathBuf> {
+    let desired = load(file).desired?;
+    let environment = Environment::beside(&file.path);
+    let settings = document::resolve_store(desired.resources.get(&Address::Store)?, &environment).ok()?;
+    Some(file.path.parent().unwrap_or(Path::new("")).join(settings.path))
+}
+
+/// What a code means: title and explanation.
+pub(crate) fn explain(code: &str) -> Option<(String, String)> {
+    let code = Code::parse(code)?;
+    Some((code.title().to_owned(), code.explanation().to_owned()))
 }
 
 /// Every code with its title.
 pub(crate) fn codes() -> Vec<(String, String)> {
-    Vec::new()
+    Code::ALL.iter().map(|code| (code.as_str().to_owned(), code.title().to_owned())).collect()
 }
 
-/// The schema of documents as JSON text; `None`: this build has none. `document::schema`.
-pub(crate) fn schema() -> Option<String> {
-    None
+/// The schema of documents as JSON text.
+pub(crate) fn schema() -> String {
+    document::schema::schema_text()
 }
 
-/// Diagnostics as GitHub's annotations or SARIF: `document::diagnostic::{github, sarif}`.
-pub(crate) fn annotations(diagnostics: &[DiagnosticRow], sarif: bool) -> Option<String> {
-    let _ = (diagnostics, sarif);
-    None
+/// Diagnostics as a compiler shows them.
+pub(crate) fn shown(diagnostics: &[Diagnostic], colour: bool) -> String {
+    render::text(diagnostics, colour)
+}
+
+/// Diagnostics as GitHub's annotations or SARIF.
+pub(crate) fn annotations(diagnostics: &[Diagnostic], sarif: bool) -> String {
+    if sarif { format!("{:#}\n", render::sarif(diagnostics)) } else { render::github(diagnostics) }
 }

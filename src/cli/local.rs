@@ -7,13 +7,17 @@ use crate::admin::wire::{DiagnosticRow, Generation, PlanDocument};
 use crate::document::Format;
 use crate::plan::render::{Base, DocumentRow};
 use crate::plan::{Fingerprints, Observed, diff};
-use crate::store::{Page, Store, StoreError};
+use crate::store::{self, Page, Store, StoreError};
 
-/// Opens the store of the document's gateway. Fails where a gateway runs that has it.
-///
-/// The joint to the embedded engine: `store::sqlite::open(document's directory + store.path)`. This tree has no engine yet.
-pub(crate) fn open(_file: &DocumentFile) -> Result<Arc<dyn Store>, Error> {
-    Err(Error::new("this build cannot open a store").hint("start the gateway with `openclaw run`"))
+/// Opens the store of the document's gateway for reading.
+pub(crate) fn open(file: &DocumentFile) -> Result<Arc<dyn Store>, Error> {
+    let path = document::store_path(file)
+        .ok_or_else(|| Error::new("the document does not say where its store is").hint("`openclaw validate` shows why"))?;
+    match store::sqlite::open_readonly(&path).map_err(failed)? {
+        Some(store) => Ok(store),
+        None => Err(Error::new(format!("there is no store at {}", path.display()))
+            .hint("start the gateway with `openclaw run`")),
+    }
 }
 
 /// The document of the command line, and the store beside it.
@@ -49,7 +53,7 @@ pub(crate) async fn generation(store: &dyn Store, number: Option<u64>) -> Result
 pub(crate) async fn plan(store: &dyn Store, file: &DocumentFile, document: DocumentRow) -> Result<PlanDocument, Error> {
     let loaded = document::load(file);
     let Some(desired) = loaded.desired else {
-        return Err(broken(&loaded.diagnostics));
+        return Err(broken(&loaded.rows()));
     };
     let last = store.last_generation().await.map_err(failed)?;
     let observed = match last {
@@ -61,7 +65,7 @@ pub(crate) async fn plan(store: &dyn Store, file: &DocumentFile, document: Docum
         sha256: observed.sha256.clone(),
     };
     let mut plan = PlanDocument::new(&diff(&observed, &desired, &Fingerprints::new()), base, document);
-    plan.diagnostics = loaded.diagnostics;
+    plan.diagnostics = loaded.rows();
     Ok(plan)
 }
 

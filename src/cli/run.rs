@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::{Context, Done, Error};
+use crate::{document, gateway, telemetry};
 
 /// Start the gateway
 ///
@@ -15,9 +16,15 @@ use super::{Context, Done, Error};
   OPENCLAW_STATE_DIR=/var/lib/openclaw openclaw run -v")]
 pub(crate) struct Arguments {}
 
-/// The joint to `gateway::run`, which this tree does not have yet.
 pub(crate) fn run(_: &Arguments, context: &mut Context) -> Result<Done, Error> {
     let path = context.surroundings.find(context.global.config.as_deref())?;
     context.terminal.detail(&format!("document: {}", path.display()));
-    Err(Error::new("this build has no gateway"))
+    telemetry::init(context.global.verbose > 1);
+    let format = document::Format::of_path(&path).unwrap_or(document::Format::Yaml);
+    let runtime = tokio::runtime::Runtime::new().map_err(|e| Error::new(format!("no runtime: {e}")))?;
+    let ended = runtime.block_on(gateway::run(gateway::Options { path, format }, |line| {
+        // Nobody reads: the gateway runs all the same.
+        let _ = context.terminal.answer(format!("{line}\n")).and_then(|()| context.terminal.flush());
+    }));
+    ended.map(|()| Done::Well).map_err(Error::from)
 }

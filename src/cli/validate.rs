@@ -6,8 +6,6 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{Context, Done, Error, document, document::Loaded, surroundings::DocumentFile};
-use crate::admin::wire::DiagnosticRow;
-use crate::plan::render::text::diagnostic;
 
 /// Check a document
 ///
@@ -53,8 +51,7 @@ pub(crate) fn run(arguments: &Arguments, context: &mut Context) -> Result<Done, 
     let file = context.surroundings.read(named)?;
     let mut loaded = document::load(&file);
     if let (true, Some(desired)) = (arguments.resolve, &loaded.desired) {
-        let directory = file.path.parent().unwrap_or(std::path::Path::new(""));
-        loaded.diagnostics.extend(document::unresolved(desired, directory));
+        loaded.diagnostics.extend(document::unresolved(desired, &file));
     }
     let (errors, warnings) = loaded.count();
     let valid = loaded.desired.is_some() && errors == 0 && !(arguments.deny_warnings && warnings > 0);
@@ -69,25 +66,20 @@ pub(crate) fn run(arguments: &Arguments, context: &mut Context) -> Result<Done, 
             terminal.answer(text)?;
         }
         Form::Json => {
-            let (path, found) = (file.name(), &loaded.diagnostics);
+            let (path, found) = (file.name(), loaded.rows());
             terminal.answer_json(
                 &json!({"path": path, "valid": valid, "errors": errors, "warnings": warnings, "diagnostics": found}),
             )?;
         }
         Form::Github | Form::Sarif => {
-            let text = document::annotations(&loaded.diagnostics, form == Form::Sarif);
-            terminal.answer(text.ok_or_else(|| Error::new("this build has no such form"))?)?;
+            terminal.answer(document::annotations(&loaded.diagnostics, form == Form::Sarif))?;
         }
     }
     Ok(if valid { Done::Well } else { Done::No })
 }
 
 fn text(loaded: &Loaded, file: &DocumentFile, valid: bool, colour: bool) -> String {
-    let mut out: String = loaded
-        .diagnostics
-        .iter()
-        .map(|d: &DiagnosticRow| diagnostic(d, colour) + "\n")
-        .collect();
+    let mut out = document::shown(&loaded.diagnostics, colour);
     let (errors, warnings) = loaded.count();
     let say = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     let verdict = match (valid, errors + warnings) {

@@ -18,7 +18,7 @@ use super::limits::Limits;
 use super::prepared::{PreparedSender, SenderError};
 use super::sender;
 use super::slot::{Phase, Slot, State};
-use super::status::{SenderStatus, micros};
+use super::status::{DispatcherFigures, SenderStatus, micros};
 use crate::clock::SharedClock;
 use crate::document::settings::{Egress, OnDelete, Outbound};
 use crate::event::{Event, EventId, EventName, Name};
@@ -427,6 +427,22 @@ impl Dispatcher {
             response: answer.response,
             next_ms: None,
         }
+    }
+
+    /// Sums over all senders, since the process started.
+    #[must_use]
+    pub fn figures(&self) -> DispatcherFigures {
+        let now_ms = self.shared.clock.now_ms();
+        let slots: Vec<Arc<Slot>> = self.shared.slots().by_key.values().cloned().collect();
+        let mut sum = DispatcherFigures { in_flight: self.in_flight(), ..DispatcherFigures::default() };
+        for slot in slots {
+            let status = slot.status(now_ms, 0);
+            sum.parked += usize::from(status.parked_until_ms.is_some());
+            sum.attempts += status.attempts;
+            sum.delivered += status.delivered;
+            sum.failed += status.failed;
+        }
+        sum
     }
 
     /// Attempts in flight, all senders together.

@@ -37,4 +37,4 @@ pub use breaker::BreakerState;
 pub use dispatcher::{Dispatcher, NOTICES, Notice, SenderChange};
 pub use egress::Refused;
 pub use prepared::{PreparedSender, SenderError};
-pub use status::{Histogram, SenderState, SenderStatus};
+pub use status::{DispatcherFigures, Histogram, SenderState, SenderStatus};

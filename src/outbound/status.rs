@@ -47,6 +47,21 @@ pub struct SenderStatus {
     pub latency: Histogram,
 }
 
+/// Sums over all senders.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DispatcherFigures {
+    /// Attempts in flight.
+    pub in_flight: usize,
+    /// Senders that begin nothing for now: an open breaker, `Retry-After`, our lack of sockets.
+    pub parked: usize,
+    /// Attempts since the process started.
+    pub attempts: u64,
+    /// Of those, delivered.
+    pub delivered: u64,
+    /// Of those, failed.
+    pub failed: u64,
+}
+
 /// Upper bounds of the histogram's buckets in milliseconds; one more takes the rest.
 const BOUNDS_MS: [u64; 13] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000];
 

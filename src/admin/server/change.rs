@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::{Answer, Api, Failure, State};
 use crate::admin::wire::{ApplyOutcome, ApplyRequest, DiagnosticRow, PlanDocument, PlanRequest, Problem};
-use crate::document::{self, Diagnostic};
+use crate::document;
 use crate::event::{Event, EventId, EventName, Name};
 use crate::plan::render::{Base, DocumentRow, Drift};
 use crate::plan::{self};
@@ -53,7 +53,7 @@ fn plan_document(planned: Planned, path: String, git_commit: Option<String>) -> 
     let mut document = PlanDocument::new(&planned.plan, base, DocumentRow { path, sha256: planned.sha256, git_commit });
     document.held = planned.held;
     document.not_checked = planned.not_checked;
-    document.diagnostics = planned.diagnostics.iter().map(diagnostic).collect();
+    document.diagnostics = planned.diagnostics.iter().map(DiagnosticRow::from).collect();
     let drift = |problem: crate::reconcile::Problem| Drift {
         address: problem.address.to_string(),
         reason: problem.reason.to_owned(),
@@ -152,28 +152,13 @@ fn same_format(api: &Api, format: Option<crate::admin::wire::DocumentFormat>) ->
     }
 }
 
-/// A diagnostic, as the wire has it.
-fn diagnostic(found: &Diagnostic) -> DiagnosticRow {
-    DiagnosticRow {
-        code: found.code.as_str().to_owned(),
-        severity: found.severity.as_str().to_owned(),
-        file: found.file.to_string(),
-        path: found.path.clone(),
-        line: found.line,
-        column: found.column,
-        message: found.message.clone(),
-        hints: found.hints.clone(),
-        shown: found.shown.as_ref().map(|line| line.text.clone()),
-    }
-}
-
 impl From<Rejected> for Failure {
     fn from(rejected: Rejected) -> Self {
         let detail = rejected.to_string();
         match rejected {
             Rejected::Document(found) => {
                 let mut problem = Problem::new(422, Problem::DOCUMENT, "the document has errors", detail);
-                problem.diagnostics = found.iter().map(diagnostic).collect();
+                problem.diagnostics = found.iter().map(DiagnosticRow::from).collect();
                 problem.into()
             }
             Rejected::Prepare(found) => {

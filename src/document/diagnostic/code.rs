@@ -169,6 +169,10 @@ codes! {
     LooksLikeReference "OC156" Warning "looks like a reference, but is text"
         "References are `${NAME}` and `${NAME:-default}`, with names of `[A-Z_][A-Z0-9_]*`. Anything else after a `$` stays \
          as it is. Where that is meant, write `$${` to say so for upper-case names; otherwise mend the name.";
+    Unresolved "OC160" Error "a reference does not resolve here"
+        "Only `openclaw validate --resolve` and the gateway itself look at where a reference leads: a variable that is not \
+         set, a file that cannot be read, a provider that has no such id, or a value that does not fit its field. Set the \
+         variable (in the process or in the `.env` beside the document), or write the file.";
     TooMany "OC199" Note "more diagnostics than are shown"
         "At most 1,000 diagnostics are shown at once. Mend these first.";
 }

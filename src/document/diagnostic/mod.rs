@@ -60,6 +60,23 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
+    /// A reference that does not resolve where it was looked at.
+    #[must_use]
+    pub fn unresolved(file: &str, address: &Address, problem: &Problem) -> Self {
+        Self {
+            code: Code::Unresolved,
+            severity: Code::Unresolved.severity(),
+            file: file.into(),
+            path: format!("{address}.{}", problem.field),
+            line: 0,
+            column: 0,
+            span: 0..0,
+            message: problem.message.clone(),
+            hints: Vec::new(),
+            shown: None,
+        }
+    }
+
     /// Whether it makes the document unusable.
     #[must_use]
     pub fn is_error(&self) -> bool {

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::document::Diagnostic;
 use crate::plan::{Action, Change, FieldChange, Held, Plan, Summary};
 
 /// The form's version: members may be added within 1.x.
@@ -139,6 +140,22 @@ pub struct DiagnosticRow {
     /// The line, masked.
     #[serde(default)]
     pub shown: Option<String>,
+}
+
+impl From<&Diagnostic> for DiagnosticRow {
+    fn from(found: &Diagnostic) -> Self {
+        Self {
+            code: found.code.as_str().to_owned(),
+            severity: found.severity.as_str().to_owned(),
+            file: found.file.to_string(),
+            path: found.path.clone(),
+            line: found.line,
+            column: found.column,
+            message: found.message.clone(),
+            hints: found.hints.clone(),
+            shown: found.shown.as_ref().map(|line| line.text.clone()),
+        }
+    }
 }
 
 impl fmt::Display for DiagnosticRow {
