@@ -409,20 +409,26 @@ async fn a_session_waits_for_its_own_head_alone() {
 
 #[tokio::test]
 async fn a_failed_settle_after_a_2xx_does_not_send_again() {
-    let receiver = Receiver::http(|_, _| Box::pin(async { Response::new(Full::default()) })).await;
-    let gateway = Gateway::with(&receiver, |_| {});
-    gateway.owe(KEY, event(1));
-    // The store breaks while the request is on its way or after it: never before it was claimed.
-    until("the claim", || {
-        gateway.store.rows().values().any(|row| row.claimed) || gateway.store.rows().is_empty()
+    let answers = Arc::new(AtomicBool::new(false));
+    let wait = Arc::clone(&answers);
+    let receiver = Receiver::http(move |_, _| {
+        let wait = Arc::clone(&wait);
+        Box::pin(async move {
+            until("the store to be broken", || wait.load(SeqCst)).await;
+            Response::new(Full::default())
+        })
     })
     .await;
-    gateway.store.broken.store(true, SeqCst);
+    let gateway = Gateway::with(&receiver, |_| {});
+    gateway.owe(KEY, event(1));
     until("the request", || receiver.count() == 1).await;
+    gateway.store.broken.store(true, SeqCst);
+    answers.store(true, SeqCst);
+    until("a failed settle", || gateway.store.settle_calls.load(SeqCst) > 0).await;
     gateway.owe(KEY, event(2));
     a_while().await;
     gateway.in_ms(3_600_000);
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    until("more failed settles", || gateway.store.settle_calls.load(SeqCst) > 2).await;
     assert_eq!(receiver.count(), 1);
     gateway.store.broken.store(false, SeqCst);
     gateway.settled(2).await;
