@@ -37,8 +37,14 @@ impl Environment {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
             _ => PathBuf::from("."),
         };
-        let dotenv = fs::read_to_string(directory.join(DOTENV)).map(|text| parse_dotenv(&text)).unwrap_or_default();
-        Self { directory, dotenv, providers: BTreeMap::new() }
+        let dotenv = fs::read_to_string(directory.join(DOTENV))
+            .map(|text| parse_dotenv(&text))
+            .unwrap_or_default();
+        Self {
+            directory,
+            dotenv,
+            providers: BTreeMap::new(),
+        }
     }
 
     /// With the document's `secrets.providers`.
@@ -51,17 +57,27 @@ impl Environment {
 
 impl Lookup for Environment {
     fn env(&self, name: &str) -> Option<Secret> {
-        let own = std::env::var(name).ok().filter(|value| !value.is_empty()).map(Secret::new);
-        own.or_else(|| self.dotenv.get(name).filter(|value| !value.expose().is_empty()).cloned())
+        let own = std::env::var(name)
+            .ok()
+            .filter(|value| !value.is_empty())
+            .map(Secret::new);
+        own.or_else(|| {
+            self.dotenv
+                .get(name)
+                .filter(|value| !value.expose().is_empty())
+                .cloned()
+        })
     }
 
     fn file(&self, path: &str) -> Result<Secret, String> {
-        read(&self.directory.join(path)).map(Secret::new).map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound => "no such file".to_owned(),
-            io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-            io::ErrorKind::InvalidData => "not UTF-8".to_owned(),
-            _ => e.to_string(),
-        })
+        read(&self.directory.join(path))
+            .map(Secret::new)
+            .map_err(|e| match e.kind() {
+                io::ErrorKind::NotFound => "no such file".to_owned(),
+                io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+                io::ErrorKind::InvalidData => "not UTF-8".to_owned(),
+                _ => e.to_string(),
+            })
     }
 
     fn exec(&self, provider: &str, definition: &Json, id: &str) -> Result<Secret, String> {
@@ -98,7 +114,9 @@ fn parse_dotenv(text: &str) -> HashMap<String, Secret> {
             if name.starts_with('#') {
                 return None;
             }
-            let quoted = ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.split_once(quote));
+            let quoted = ['"', '\'']
+                .into_iter()
+                .find_map(|quote| value.strip_prefix(quote)?.split_once(quote));
             let value = match quoted {
                 Some((inner, _)) => inner,
                 None => value.split(" #").next().unwrap_or(value).trim_end(),
@@ -113,10 +131,17 @@ fn ask(provider: &str, definition: &Json, id: &str) -> Result<Secret, String> {
     let command = definition["command"].as_str().filter(|c| Path::new(c).is_absolute());
     let command = command.ok_or("`command` must be an absolute path")?;
     let texts = |member: &str| -> Vec<&str> {
-        definition[member].as_array().map(|items| items.iter().filter_map(Json::as_str).collect()).unwrap_or_default()
+        definition[member]
+            .as_array()
+            .map(|items| items.iter().filter_map(Json::as_str).collect())
+            .unwrap_or_default()
     };
-    let timeout = definition["timeoutMs"].as_u64().map_or(EXEC_TIMEOUT, Duration::from_millis);
-    let passed = texts("passEnv").into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    let timeout = definition["timeoutMs"]
+        .as_u64()
+        .map_or(EXEC_TIMEOUT, Duration::from_millis);
+    let passed = texts("passEnv")
+        .into_iter()
+        .filter_map(|name| Some((name, std::env::var_os(name)?)));
     let mut child = Command::new(command)
         .args(texts("args"))
         .env_clear()
@@ -152,7 +177,10 @@ fn ask(provider: &str, definition: &Json, id: &str) -> Result<Secret, String> {
     let answer: Json = serde_json::from_str(&text).map_err(|_| "its answer is no JSON".to_owned())?;
     match answer["values"][id].as_str().and_then(Secret::parse) {
         Some(value) => Ok(value),
-        None => Err(format!("it has no value: {}", answer["errors"][id]["code"].as_str().unwrap_or("no reason given"))),
+        None => Err(format!(
+            "it has no value: {}",
+            answer["errors"][id]["code"].as_str().unwrap_or("no reason given")
+        )),
     }
 }
 
@@ -198,6 +226,10 @@ mod tests {
         assert!(ask("vault", &definition, "b").unwrap_err().contains("NOT_FOUND"));
         let hangs = json!({ "command": "/bin/sleep", "args": ["60"], "timeoutMs": 50 });
         assert!(ask("vault", &hangs, "a").unwrap_err().contains("50 ms"));
-        assert!(ask("vault", &json!({ "command": "sleep" }), "a").unwrap_err().contains("absolute"));
+        assert!(
+            ask("vault", &json!({ "command": "sleep" }), "a")
+                .unwrap_err()
+                .contains("absolute")
+        );
     }
 }

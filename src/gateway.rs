@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use crate::admin;
 use crate::clock::{ManualClock, SharedClock, SystemClock, from_ms};
 use crate::document::settings::StoreSettings;
-use crate::document::{self, Address, Desired, Source};
+use crate::document::{self, Address, Desired, Lookup as _, Source};
 use crate::environment::Environment;
 use crate::event::{Event, EventId, EventName};
 use crate::inbound::Routes;
@@ -54,7 +54,7 @@ pub enum GatewayError {
 }
 
 /// Runs the gateway until SIGTERM or SIGINT. `say` prints one line for a person.
-pub async fn run(options: Options, say: impl Fn(&str)) -> Result<(), GatewayError> {
+pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<(), GatewayError> {
     let clock: SharedClock = Arc::new(SystemClock);
     let file = read(&options);
     let settings = store_settings(&options, file.as_ref().ok().map(|(_, desired)| desired));
@@ -79,7 +79,7 @@ pub async fn run(options: Options, say: impl Fn(&str)) -> Result<(), GatewayErro
         admin::server::Server::new(reconciler, store, routes, dispatcher, clock)
     })
     .await?;
-    say_start(&reconciler, &say);
+    say_start(&reconciler, &mut say);
     let stop = CancellationToken::new();
     let reconciling = tokio::spawn(core.run(stop.clone()));
     let retaining = tokio::spawn(retain(store.clone(), reconciler.clone(), clock.clone(), stop.clone()));
@@ -105,10 +105,14 @@ pub async fn run(options: Options, say: impl Fn(&str)) -> Result<(), GatewayErro
 }
 
 fn read(options: &Options) -> Result<(Vec<u8>, Desired), Broken> {
-    let bytes = std::fs::read(&options.path)
-        .map_err(|e| Broken::Unreadable(format!("{}: {e}", options.path.display())))?;
+    let bytes =
+        std::fs::read(&options.path).map_err(|e| Broken::Unreadable(format!("{}: {e}", options.path.display())))?;
     let shown = options.path.display().to_string();
-    let loaded = document::load(&Source { path: &shown, format: options.format, text: &bytes });
+    let loaded = document::load(&Source {
+        path: &shown,
+        format: options.format,
+        text: &bytes,
+    });
     match loaded.desired {
         Some(desired) => {
             for found in &loaded.diagnostics {
@@ -126,14 +130,12 @@ fn store_settings(options: &Options, desired: Option<&Desired>) -> StoreSettings
     let resolved = desired
         .and_then(|desired| desired.resources.get(&Address::Store))
         .and_then(|resource| document::resolve_store(resource, &environment).ok());
-    let mut settings = resolved.unwrap_or_else(|| StoreSettings {
-        path: DEFAULT_STORE.into(),
+    resolved.unwrap_or_else(|| StoreSettings {
+        path: environment.directory().join(DEFAULT_STORE),
         retention: Duration::from_hours(7 * 24),
         dead_retention: Duration::from_hours(30 * 24),
         max_bytes: 0,
-    });
-    settings.path = options.path.parent().unwrap_or(std::path::Path::new(".")).join(&settings.path);
-    settings
+    })
 }
 
 fn owner(options: &Options) -> String {
@@ -142,7 +144,9 @@ fn owner(options: &Options) -> String {
 
 /// The clock of signature checks: the machine's, or the one that a test fixed.
 fn verify_clock(clock: &SharedClock) -> SharedClock {
-    let fixed = std::env::var(TEST_NOW).ok().and_then(|text| text.trim().parse::<i64>().ok());
+    let fixed = std::env::var(TEST_NOW)
+        .ok()
+        .and_then(|text| text.trim().parse::<i64>().ok());
     match fixed {
         Some(seconds) => {
             warn!("{TEST_NOW} IS SET: REPLAY PROTECTION IS OFF, signatures of {seconds} are accepted for ever");
@@ -157,7 +161,7 @@ fn seed() -> u64 {
     uuid::Uuid::now_v7().as_u64_pair().1
 }
 
-fn say_start(reconciler: &Reconciler, say: &impl Fn(&str)) {
+fn say_start(reconciler: &Reconciler, say: &mut impl FnMut(&str)) {
     let view = reconciler.view();
     let (inbound, outbound) = view.desired.counts();
     say(&format!("Inbound webhooks on {}", view.public));
@@ -211,7 +215,11 @@ async fn publish(store: &dyn Store, clock: &SharedClock, name: &str) {
         traceparent: None,
         test: false,
     };
-    let append = Append { request: None, events: vec![NewEvent { event, key: None }], now_ms: clock.now_ms() };
+    let append = Append {
+        request: None,
+        events: vec![NewEvent { event, key: None }],
+        now_ms: clock.now_ms(),
+    };
     if let Err(e) = store.append(append).await {
         warn!(event = name, "not stored: {e}");
     }
@@ -247,7 +255,11 @@ async fn retain(store: Arc<dyn Store>, reconciler: Reconciler, clock: SharedCloc
 
 fn shutdown_timeout(reconciler: &Reconciler) -> Duration {
     let view = reconciler.view();
-    let value = view.desired.resources.get(&Address::Server).and_then(|server| server.effective("shutdownTimeout"));
+    let value = view
+        .desired
+        .resources
+        .get(&Address::Server)
+        .and_then(|server| server.effective("shutdownTimeout"));
     match value {
         Some(document::Value::Duration(ms)) => Duration::from_millis(ms),
         _ => Duration::from_secs(20),

@@ -15,7 +15,10 @@ pub fn init(verbose: bool) {
     let default = if verbose { "openclaw=debug,info" } else { "info" };
     let filter = EnvFilter::try_from_env(LEVEL).unwrap_or_else(|_| EnvFilter::new(default));
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
     // A second start in one process (tests) keeps the first one's settings.
     let _ = if std::env::var(FORMAT).is_ok_and(|format| format == "json") {
         log.json().flatten_event(true).try_init()

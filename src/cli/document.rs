@@ -1,10 +1,8 @@
 //! The joint between the commands and the room of documents: everything that commands ask of a document's meaning.
 
-use std::path::Path;
-
 use super::surroundings::DocumentFile;
 use crate::admin::wire::DiagnosticRow;
-use crate::document::diagnostic::render;
+use crate::document::diagnostic;
 use crate::document::{self, Address, Code, Desired, Diagnostic, Lookup, Source};
 use crate::environment::Environment;
 
@@ -20,7 +18,11 @@ impl Loaded {
     /// How many are errors, and how many are warnings.
     pub(crate) fn count(&self) -> (usize, usize) {
         let errors = self.diagnostics.iter().filter(|d| d.is_error()).count();
-        let warnings = self.diagnostics.iter().filter(|d| d.severity == document::Severity::Warning).count();
+        let warnings = self
+            .diagnostics
+            .iter()
+            .filter(|d| d.severity == document::Severity::Warning)
+            .count();
         (errors, warnings)
     }
 
@@ -33,8 +35,15 @@ impl Loaded {
 /// Reads and checks a document.
 pub(crate) fn load(file: &DocumentFile) -> Loaded {
     let name = file.name();
-    let loaded = document::load(&Source { path: &name, format: file.format, text: &file.bytes });
-    Loaded { desired: loaded.desired, diagnostics: loaded.diagnostics }
+    let loaded = document::load(&Source {
+        path: &name,
+        format: file.format,
+        text: &file.bytes,
+    });
+    Loaded {
+        desired: loaded.desired,
+        diagnostics: loaded.diagnostics,
+    }
 }
 
 /// What does not resolve here, with the process's environment, `.env` and files.
@@ -54,7 +63,10 @@ pub(crate) fn unresolved(desired: &Desired, file: &DocumentFile) -> Vec<Diagnost
                 Address::Inbound(name) => document::resolve_inbound(name, resource, lookup).err(),
                 Address::Outbound(name) => document::resolve_outbound(name, resource, lookup).err(),
             };
-            found.into_iter().flatten().map(|problem| Diagnostic::unresolved(&file.name(), address, &problem))
+            found
+                .into_iter()
+                .flatten()
+                .map(|problem| Diagnostic::unresolved(&file.name(), address, &problem))
         })
         .collect()
 }
@@ -71,7 +83,7 @@ pub(crate) fn store_path(file: &DocumentFile) -> Option<std::path::PathBuf> {
     let desired = load(file).desired?;
     let environment = Environment::beside(&file.path);
     let settings = document::resolve_store(desired.resources.get(&Address::Store)?, &environment).ok()?;
-    Some(file.path.parent().unwrap_or(Path::new("")).join(settings.path))
+    Some(settings.path)
 }
 
 /// What a code means: title and explanation.
@@ -82,7 +94,10 @@ pub(crate) fn explain(code: &str) -> Option<(String, String)> {
 
 /// Every code with its title.
 pub(crate) fn codes() -> Vec<(String, String)> {
-    Code::ALL.iter().map(|code| (code.as_str().to_owned(), code.title().to_owned())).collect()
+    Code::ALL
+        .iter()
+        .map(|code| (code.as_str().to_owned(), code.title().to_owned()))
+        .collect()
 }
 
 /// The schema of documents as JSON text.
@@ -92,10 +107,14 @@ pub(crate) fn schema() -> String {
 
 /// Diagnostics as a compiler shows them.
 pub(crate) fn shown(diagnostics: &[Diagnostic], colour: bool) -> String {
-    render::text(diagnostics, colour)
+    diagnostic::text(diagnostics, colour)
 }
 
 /// Diagnostics as GitHub's annotations or SARIF.
 pub(crate) fn annotations(diagnostics: &[Diagnostic], sarif: bool) -> String {
-    if sarif { format!("{:#}\n", render::sarif(diagnostics)) } else { render::github(diagnostics) }
+    if sarif {
+        format!("{:#}\n", diagnostic::sarif(diagnostics))
+    } else {
+        diagnostic::github(diagnostics)
+    }
 }

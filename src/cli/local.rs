@@ -11,8 +11,9 @@ use crate::store::{self, Page, Store, StoreError};
 
 /// Opens the store of the document's gateway for reading.
 pub(crate) fn open(file: &DocumentFile) -> Result<Arc<dyn Store>, Error> {
-    let path = document::store_path(file)
-        .ok_or_else(|| Error::new("the document does not say where its store is").hint("`openclaw validate` shows why"))?;
+    let path = document::store_path(file).ok_or_else(|| {
+        Error::new("the document does not say where its store is").hint("`openclaw validate` shows why")
+    })?;
     match store::sqlite::open_readonly(&path).map_err(failed)? {
         Some(store) => Ok(store),
         None => Err(Error::new(format!("there is no store at {}", path.display()))
@@ -52,8 +53,9 @@ pub(crate) async fn generation(store: &dyn Store, number: Option<u64>) -> Result
 /// What a document would change against the last applied generation. Nothing is prepared, no secret is read.
 pub(crate) async fn plan(store: &dyn Store, file: &DocumentFile, document: DocumentRow) -> Result<PlanDocument, Error> {
     let loaded = document::load(file);
+    let diagnostics = loaded.rows();
     let Some(desired) = loaded.desired else {
-        return Err(broken(&loaded.rows()));
+        return Err(broken(&diagnostics));
     };
     let last = store.last_generation().await.map_err(failed)?;
     let observed = match last {
@@ -65,7 +67,7 @@ pub(crate) async fn plan(store: &dyn Store, file: &DocumentFile, document: Docum
         sha256: observed.sha256.clone(),
     };
     let mut plan = PlanDocument::new(&diff(&observed, &desired, &Fingerprints::new()), base, document);
-    plan.diagnostics = loaded.rows();
+    plan.diagnostics = diagnostics;
     Ok(plan)
 }
 

@@ -164,7 +164,8 @@ fn row(file: &DocumentFile, context: &Context) -> DocumentRow {
 fn compare(before: &DocumentFile, after: &DocumentFile, context: &Context) -> Result<PlanDocument, Error> {
     let meaning = |file: &DocumentFile| {
         let loaded = document::load(file);
-        loaded.desired.ok_or_else(|| local::broken(&loaded.rows()))
+        let diagnostics = loaded.rows();
+        loaded.desired.ok_or_else(|| local::broken(&diagnostics))
     };
     let observed = Observed {
         desired: meaning(before)?.into(),

@@ -3,6 +3,8 @@
 use clap::Args;
 
 use super::{Context, Done, Error};
+use crate::document::diagnostic;
+use crate::reconcile::{Broken, StartError};
 use crate::{document, gateway, telemetry};
 
 /// Start the gateway
@@ -24,7 +26,24 @@ pub(crate) fn run(_: &Arguments, context: &mut Context) -> Result<Done, Error> {
     let runtime = tokio::runtime::Runtime::new().map_err(|e| Error::new(format!("no runtime: {e}")))?;
     let ended = runtime.block_on(gateway::run(gateway::Options { path, format }, |line| {
         // Nobody reads: the gateway runs all the same.
-        let _ = context.terminal.answer(format!("{line}\n")).and_then(|()| context.terminal.flush());
+        let _ = context
+            .terminal
+            .answer(format!("{line}\n"))
+            .and_then(|()| context.terminal.flush());
     }));
-    ended.map(|()| Done::Well).map_err(Error::from)
+    ended.map(|()| Done::Well).map_err(|e| failed(&e))
+}
+
+/// What kept the gateway from running; a broken document is shown as `openclaw validate` shows it.
+fn failed(error: &gateway::GatewayError) -> Error {
+    let gateway::GatewayError::Start(start) = error else {
+        return Error::new(error.to_string());
+    };
+    match start {
+        StartError::Broken(Broken::Invalid(found)) | StartError::LastGood(_, found) => {
+            Error::new(format!("{start}\n{}", diagnostic::text(found, false).trim_end()))
+        }
+        StartError::Broken(Broken::Unreadable(why)) => Error::new(format!("{start}: {why}")),
+        _ => Error::new(start.to_string()),
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::document;
+
 /// `2 minutes ago`, `just now`, `in 5 minutes`.
 pub(crate) fn ago(now_ms: i64, then_ms: i64) -> String {
     let passed = now_ms.saturating_sub(then_ms);
@@ -33,33 +35,8 @@ pub(crate) fn length(ms: u64) -> String {
 
 /// A flag's duration, as the document writes durations: `30s`, `1m30s`, `250ms`; a number alone is milliseconds.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    if let Ok(ms) = text.parse::<u64>() {
-        return Ok(Duration::from_millis(ms));
-    }
-    let wrong = || "write a duration like 30s, 2m or 1h30m".to_owned();
-    // The document has neither spaces nor long names of units in a duration, nor months.
-    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit() || b"dhms".contains(&b)) {
-        return Err(wrong());
-    }
-    let mut total = Duration::ZERO;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let letters = rest[digits..].bytes().take_while(u8::is_ascii_alphabetic).count();
-        let unit = match &rest[digits..digits + letters] {
-            "d" => 86_400_000,
-            "h" => 3_600_000,
-            "m" => 60_000,
-            "s" => 1_000,
-            "ms" => 1,
-            _ => return Err(wrong()),
-        };
-        let count: u64 = rest[..digits].parse().map_err(|_| wrong())?;
-        let part = count.checked_mul(unit).map(Duration::from_millis).ok_or_else(wrong)?;
-        total = total.checked_add(part).ok_or_else(wrong)?;
-        rest = &rest[digits + letters..];
-    }
-    Ok(total)
+    let ms = document::parse_duration(text).ok_or("write a duration like 30s, 2m or 1h30m")?;
+    Ok(Duration::from_millis(ms))
 }
 
 #[cfg(test)]

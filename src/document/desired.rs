@@ -215,8 +215,16 @@ impl Desired {
     /// How many inbound and outbound webhooks it has.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
-        let inbound = self.resources.keys().filter(|address| matches!(address, Address::Inbound(_))).count();
-        let outbound = self.resources.keys().filter(|address| matches!(address, Address::Outbound(_))).count();
+        let inbound = self
+            .resources
+            .keys()
+            .filter(|address| matches!(address, Address::Inbound(_)))
+            .count();
+        let outbound = self
+            .resources
+            .keys()
+            .filter(|address| matches!(address, Address::Outbound(_)))
+            .count();
         (inbound, outbound)
     }
 }

@@ -20,8 +20,8 @@ pub mod value; // values in normal form
 
 pub use desired::{Address, Desired, Format, Resource, Source};
 pub use diagnostic::{Code, Diagnostic, Severity};
-pub use form::parse_duration;
 pub use fields::{Field, Form, Kind, Section};
+pub use form::parse_duration;
 pub use mask::shown;
 pub use reference::{Lookup, Problem, Reason, Reference, Target};
 pub use resolve::{

@@ -30,7 +30,11 @@ impl DeliveryProof {
     /// A `whsec_` secret that is not base64.
     pub fn new(secrets: &[Secret], tolerance: Duration) -> Result<Self, &'static str> {
         let trio_keys = secrets.iter().map(signature::standard_key).collect::<Result<_, _>>()?;
-        Ok(Self { body_keys: HmacKey::sha256_of(secrets), trio_keys, tolerance })
+        Ok(Self {
+            body_keys: HmacKey::sha256_of(secrets),
+            trio_keys,
+            tolerance,
+        })
     }
 
     pub(super) fn verify(&self, request: &Request, now: Timestamp) -> Result<(), Refusal> {
@@ -46,13 +50,17 @@ impl DeliveryProof {
     /// Says which check failed; without secrets.
     pub fn check(&self, headers: &HeaderMap, body: &Bytes, now: Timestamp) -> Result<(), String> {
         let request = Request::new(Method::POST, String::new(), headers.clone(), body.clone());
-        self.verify(&request, now).map_err(|refusal| refusal.detail.into_owned())
+        self.verify(&request, now)
+            .map_err(|refusal| refusal.detail.into_owned())
     }
 
     /// What `X-OpenClaw-Signature` says of a body, by the first secret.
     pub(super) fn sign_body(&self, body: &[u8]) -> Option<String> {
         let key = self.body_keys.first()?;
-        Some(format!("sha256={}", signature::encode(&key.sign(&[body]), Encoding::Hex)))
+        Some(format!(
+            "sha256={}",
+            signature::encode(&key.sign(&[body]), Encoding::Hex)
+        ))
     }
 
     pub(super) fn trio_keys(&self) -> &[HmacKey] {

@@ -12,11 +12,11 @@ use hyper::body::Frame;
 
 use super::fake::{Stage, inbound};
 use super::platform::PLATFORMS;
-use crate::listener::Body;
 use super::{Peer, Reason, RouteChange, Routes};
 use crate::document::Inbound;
 use crate::document::settings::Rate;
 use crate::event::Name;
+use crate::listener::Body;
 use crate::secret::Secret;
 
 const LOCAL: Peer = Peer::Ip(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));

@@ -434,7 +434,10 @@ impl Dispatcher {
     pub fn figures(&self) -> DispatcherFigures {
         let now_ms = self.shared.clock.now_ms();
         let slots: Vec<Arc<Slot>> = self.shared.slots().by_key.values().cloned().collect();
-        let mut sum = DispatcherFigures { in_flight: self.in_flight(), ..DispatcherFigures::default() };
+        let mut sum = DispatcherFigures {
+            in_flight: self.in_flight(),
+            ..DispatcherFigures::default()
+        };
         for slot in slots {
             let status = slot.status(now_ms, 0);
             sum.parked += usize::from(status.parked_until_ms.is_some());

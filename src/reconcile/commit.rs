@@ -48,7 +48,13 @@ impl Running {
         if let Some(egress) = prepared.egress {
             self.dispatcher.set_egress(&egress);
         }
-        self.dispatcher.commit(prepared.senders.into_iter().filter_map(|part| sender_change(part, keys, standing)).collect());
+        self.dispatcher.commit(
+            prepared
+                .senders
+                .into_iter()
+                .filter_map(|part| sender_change(part, keys, standing))
+                .collect(),
+        );
         self.routes.commit(prepared.routes);
         if let Some(part) = prepared.public {
             self.routes.set_limits(inbound::Limits {
@@ -56,7 +62,10 @@ impl Running {
                 trusted_proxies: part.settings.trusted_proxies.clone(),
                 ..inbound::Limits::default()
             });
-            let limits = Limits { max_connections: part.settings.max_connections, ..Limits::default() };
+            let limits = Limits {
+                max_connections: part.settings.max_connections,
+                ..Limits::default()
+            };
             let handler: Arc<dyn Handler> = self.routes.clone();
             let serving = swap(part, self.public.take(), handler, limits, &mut self.retiring);
             self.public = Some(serving);
@@ -65,7 +74,8 @@ impl Running {
             let settings = part.settings.clone();
             let handler: Arc<dyn Handler> = self.admin_handler.clone();
             let serving = swap(part, self.admin.take(), handler, Limits::default(), &mut self.retiring);
-            self.admin_handler.configure(&settings, &url(&serving.0, settings.tls.is_some()));
+            self.admin_handler
+                .configure(&settings, &url(&serving.0, settings.tls.is_some()));
             self.admin = Some(serving);
         }
         // Rebinds are rare: whatever has retired by now is joined here, the rest at the end.
@@ -80,17 +90,38 @@ fn sender_change(
 ) -> Option<SenderChange> {
     // A removed sender that the store never knew (it was created and deleted while nothing ran) has nothing to drain.
     Some(match part {
-        SenderPart::Put { name, sender: Ok(sender), .. } => {
+        SenderPart::Put {
+            name,
+            sender: Ok(sender),
+            ..
+        } => {
             let key = *keys.get(&name)?;
             let (suspended, owed) = standing(key);
-            SenderChange::Put { key, sender, suspended, owed }
+            SenderChange::Put {
+                key,
+                sender,
+                suspended,
+                owed,
+            }
         }
-        SenderPart::Put { name, sender: Err(problem), .. } => {
-            SenderChange::Degraded { key: *keys.get(&name)?, name, reason: problem.to_string() }
-        }
-        SenderPart::Remove { name, on_delete, drain_timeout } => {
-            SenderChange::Remove { key: *keys.get(&name)?, on_delete, drain_timeout }
-        }
+        SenderPart::Put {
+            name,
+            sender: Err(problem),
+            ..
+        } => SenderChange::Degraded {
+            key: *keys.get(&name)?,
+            name,
+            reason: problem.to_string(),
+        },
+        SenderPart::Remove {
+            name,
+            on_delete,
+            drain_timeout,
+        } => SenderChange::Remove {
+            key: *keys.get(&name)?,
+            on_delete,
+            drain_timeout,
+        },
     })
 }
 

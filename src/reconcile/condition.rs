@@ -83,7 +83,11 @@ impl Conditions {
         now: Timestamp,
         generation: u64,
     ) {
-        let since = self.0.get(r#type).filter(|old| old.status == status).map_or(now, |old| old.since);
+        let since = self
+            .0
+            .get(r#type)
+            .filter(|old| old.status == status)
+            .map_or(now, |old| old.since);
         self.0.insert(
             r#type,
             Condition {

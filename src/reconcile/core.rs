@@ -83,7 +83,13 @@ impl Core {
         match command {
             Command::Plan { document, reply } => drop(reply.send(self.plan(document).await)),
             Command::Apply { proposal, reply } => drop(reply.send(self.push(proposal).await)),
-            Command::Rollback { number, base, allow_deletes, who, reply } => {
+            Command::Rollback {
+                number,
+                base,
+                allow_deletes,
+                who,
+                reply,
+            } => {
                 drop(reply.send(self.roll_back(number, base, allow_deletes, who).await));
             }
             Command::Reload { reply } => drop(reply.send(self.reload().await)),
@@ -108,13 +114,22 @@ impl Core {
         self.seen.clone_from(&sha256);
         let (document, cause) = match moved {
             // A secret or a certificate of what runs changed; whatever waits goes on waiting.
-            Some(cause) if !document_moved && (view.waiting.is_none() || view.manual) => (view.document.to_vec(), cause),
+            Some(cause) if !document_moved && (view.waiting.is_none() || view.manual) => {
+                (view.document.to_vec(), cause)
+            }
             _ => (bytes, Cause::File),
         };
         if document_moved && view.manual {
             return self.say_pending(&sha256);
         }
-        let proposal = Proposal { document, base: None, allow_deletes: false, who: None, git_commit: None, cause };
+        let proposal = Proposal {
+            document,
+            base: None,
+            allow_deletes: false,
+            who: None,
+            git_commit: None,
+            cause,
+        };
         let _logged = self.reconcile(proposal).await;
     }
 
@@ -127,18 +142,34 @@ impl Core {
         if view.manual && self.seen != view.generation.sha256 {
             let sha256 = self.seen.clone();
             self.say_pending(&sha256);
-            return Ok(Outcome { generation: view.generation.clone(), plan: Plan::default(), applied: false, notes: Vec::new() });
+            return Ok(Outcome {
+                generation: view.generation.clone(),
+                plan: Plan::default(),
+                applied: false,
+                notes: Vec::new(),
+            });
         }
         let cause = Cause::Reload;
-        self.reconcile(Proposal { document: bytes, base: None, allow_deletes: false, who: None, git_commit: None, cause })
-            .await
+        self.reconcile(Proposal {
+            document: bytes,
+            base: None,
+            allow_deletes: false,
+            who: None,
+            git_commit: None,
+            cause,
+        })
+        .await
     }
 
     /// A document from the API: the gateway's own file, or one that replaces it.
     async fn push(&mut self, mut proposal: Proposal) -> Result<Outcome, Rejected> {
         let view = self.view.load_full();
         let sha256 = fingerprint::sha256(&proposal.document);
-        let own = self.read_file().await.ok().is_some_and(|bytes| bytes == proposal.document);
+        let own = self
+            .read_file()
+            .await
+            .ok()
+            .is_some_and(|bytes| bytes == proposal.document);
         if own {
             proposal.cause = Cause::Apply;
             self.seen = sha256;
@@ -161,9 +192,20 @@ impl Core {
         allow_deletes: bool,
         who: Option<String>,
     ) -> Result<Outcome, Rejected> {
-        let (_, document) = self.store.generation(number).await?.ok_or(Rejected::NoGeneration(number))?;
+        let (_, document) = self
+            .store
+            .generation(number)
+            .await?
+            .ok_or(Rejected::NoGeneration(number))?;
         let cause = Cause::Rollback;
-        let proposal = Proposal { document, base, allow_deletes, who, git_commit: None, cause };
+        let proposal = Proposal {
+            document,
+            base,
+            allow_deletes,
+            who,
+            git_commit: None,
+            cause,
+        };
         Self::check_base(base, &self.view.load_full())?;
         self.check(&proposal.document, allow_deletes).await?;
         let sha256 = fingerprint::sha256(&proposal.document);
@@ -177,7 +219,9 @@ impl Core {
         };
         let mut outcome = self.reconcile(proposal).await?;
         if let Some(why) = pinned {
-            let note = format!("the file cannot be written ({why}): generation {number}'s document is pinned until the file changes");
+            let note = format!(
+                "the file cannot be written ({why}): generation {number}'s document is pinned until the file changes"
+            );
             self.condition(types::APPLIED, false, reasons::PINNED, &note);
             outcome.notes.push(note);
         }
@@ -209,31 +253,53 @@ impl Core {
     /// Everything up to the point where something would change.
     async fn check(&self, bytes: &[u8], allow_deletes: bool) -> Result<(Checked, Vec<Diagnostic>), Rejected> {
         let view = self.view.load_full();
-        let (desired, diagnostics) = block_in_place(|| load(&self.path, self.format, bytes)).map_err(Rejected::Document)?;
+        let (desired, diagnostics) =
+            block_in_place(|| load(&self.path, self.format, bytes)).map_err(Rejected::Document)?;
         let desired = Arc::new(desired);
         let environment = Environment::beside(&self.path).with_providers(&desired.providers);
         let store_key = self.store.fingerprint_key();
-        let fingerprints =
-            block_in_place(|| fingerprint::all(&desired, &environment, &store_key, &view.fingerprints));
+        let fingerprints = block_in_place(|| fingerprint::all(&desired, &environment, &store_key, &view.fingerprints));
         let observed = self.observed(&view, &desired).await?;
         let plan = block_in_place(|| plan::diff(&observed, &desired, &fingerprints));
         if !allow_deletes && let Some(held) = plan::held(&observed, &plan, max_delete(&view.desired)) {
             return Err(Rejected::Held(held));
         }
-        if plan.changes.iter().any(|change| change.address == Address::Store && moves_the_store(change)) {
+        if plan
+            .changes
+            .iter()
+            .any(|change| change.address == Address::Store && moves_the_store(change))
+        {
             let message = "`store.path` and `store.engine` cannot change while the gateway runs: stop it, move the directory, start it again";
-            return Err(Rejected::Prepare(vec![Problem::new(&Address::Store, reasons::PREPARE_FAILED, message)]));
+            return Err(Rejected::Prepare(vec![Problem::new(
+                &Address::Store,
+                reasons::PREPARE_FAILED,
+                message,
+            )]));
         }
-        let mut put: BTreeSet<Address> = plan.changes.iter().filter(|c| c.action != plan::Action::Delete).map(|c| c.address.clone()).collect();
+        let mut put: BTreeSet<Address> = plan
+            .changes
+            .iter()
+            .filter(|c| c.action != plan::Action::Delete)
+            .map(|c| c.address.clone())
+            .collect();
         // What is degraded is tried again, and fails nothing but itself; a changed one has to hold.
-        let lenient: BTreeSet<Address> =
-            view.degraded.keys().filter(|a| desired.resources.contains_key(*a) && !put.contains(*a)).cloned().collect();
+        let lenient: BTreeSet<Address> = view
+            .degraded
+            .keys()
+            .filter(|a| desired.resources.contains_key(*a) && !put.contains(*a))
+            .cloned()
+            .collect();
         put.extend(lenient.iter().cloned());
         let remove = plan
             .changes
             .iter()
             .filter(|c| c.action == plan::Action::Delete)
-            .filter_map(|c| view.desired.resources.get(&c.address).map(|resource| (c.address.clone(), resource)))
+            .filter_map(|c| {
+                view.desired
+                    .resources
+                    .get(&c.address)
+                    .map(|resource| (c.address.clone(), resource))
+            })
             .collect();
         let request = prepare::Request {
             desired: &desired,
@@ -244,9 +310,19 @@ impl Core {
             public: self.running.public.as_ref().map(|(_, settings)| &settings.listen),
             admin: self.running.admin.as_ref().map(|(_, settings)| &settings.listen),
         };
-        let prepared =
-            block_in_place(|| prepare::prepare(&request, &self.running.routes, &self.running.dispatcher)).map_err(Rejected::Prepare)?;
-        Ok((Checked { desired, observed, plan, fingerprints, prepared, skipped: Vec::new() }, diagnostics))
+        let prepared = block_in_place(|| prepare::prepare(&request, &self.running.routes, &self.running.dispatcher))
+            .map_err(Rejected::Prepare)?;
+        Ok((
+            Checked {
+                desired,
+                observed,
+                plan,
+                fingerprints,
+                prepared,
+                skipped: Vec::new(),
+            },
+            diagnostics,
+        ))
     }
 
     async fn reconcile(&mut self, proposal: Proposal) -> Result<Outcome, Rejected> {
@@ -278,11 +354,22 @@ impl Core {
         for warning in &diagnostics {
             warn!(code = warning.code.as_str(), line = warning.line, "{}", warning.message);
         }
-        let Checked { desired, plan, fingerprints, prepared, .. } = checked;
+        let Checked {
+            desired,
+            plan,
+            fingerprints,
+            prepared,
+            ..
+        } = checked;
         let nothing = plan.changes.is_empty() && prepared.mended.is_empty();
         if nothing && sha256 == view.generation.sha256 {
             self.say_applied();
-            return Ok(Outcome { generation: view.generation.clone(), plan, applied: false, notes: Vec::new() });
+            return Ok(Outcome {
+                generation: view.generation.clone(),
+                plan,
+                applied: false,
+                notes: Vec::new(),
+            });
         }
         let generation = NewGeneration {
             base: view.generation.number,
@@ -296,7 +383,11 @@ impl Core {
             fingerprints: fingerprints.clone(),
         };
         let senders = sender_changes(&prepared.senders);
-        let commit = Commit { generation: Some(generation), senders, now_ms: self.clock.now_ms() };
+        let commit = Commit {
+            generation: Some(generation),
+            senders,
+            now_ms: self.clock.now_ms(),
+        };
         let committed = self.store.commit(commit).await?;
 
         // From here on nothing can fail.
@@ -320,14 +411,20 @@ impl Core {
             view.keys = Arc::new(keys);
         });
         self.say_applied();
-        Ok(Outcome { generation, plan, applied: true, notes: Vec::new() })
+        Ok(Outcome {
+            generation,
+            plan,
+            applied: true,
+            notes: Vec::new(),
+        })
     }
 
     fn check_base(base: Option<u64>, view: &View) -> Result<(), Rejected> {
         match base {
-            Some(base) if base != view.generation.number => {
-                Err(Rejected::Stale { base, found: Box::new(view.generation.clone()) })
-            }
+            Some(base) if base != view.generation.number => Err(Rejected::Stale {
+                base,
+                found: Box::new(view.generation.clone()),
+            }),
             _ => Ok(()),
         }
     }
@@ -341,7 +438,10 @@ impl Core {
             .any(|address| matches!(address, Address::Outbound(_)) && !desired.resources.contains_key(address));
         let owed = if deletes {
             let rows = self.store.senders().await?;
-            rows.into_iter().filter(|row| row.owed > 0).map(|row| (row.name.to_string(), row.owed)).collect()
+            rows.into_iter()
+                .filter(|row| row.owed > 0)
+                .map(|row| (row.name.to_string(), row.owed))
+                .collect()
         } else {
             BTreeMap::default()
         };
@@ -388,9 +488,17 @@ impl Stopped {
     }
 }
 
-pub(super) fn load(path: &Path, format: DocumentFormat, bytes: &[u8]) -> Result<(Desired, Vec<Diagnostic>), Vec<Diagnostic>> {
+pub(super) fn load(
+    path: &Path,
+    format: DocumentFormat,
+    bytes: &[u8],
+) -> Result<(Desired, Vec<Diagnostic>), Vec<Diagnostic>> {
     let shown = path.display().to_string();
-    let loaded = document::load(&Source { path: &shown, format, text: bytes });
+    let loaded = document::load(&Source {
+        path: &shown,
+        format,
+        text: bytes,
+    });
     match loaded.desired {
         Some(desired) => Ok((desired, loaded.diagnostics)),
         None => Err(loaded.diagnostics),
@@ -398,27 +506,41 @@ pub(super) fn load(path: &Path, format: DocumentFormat, bytes: &[u8]) -> Result<
 }
 
 pub(super) fn is_manual(desired: &Desired) -> bool {
-    let mode = desired.resources.get(&Address::Reconcile).and_then(|resource| resource.effective("mode"));
+    let mode = desired
+        .resources
+        .get(&Address::Reconcile)
+        .and_then(|resource| resource.effective("mode"));
     mode.is_some_and(|mode| mode.as_text() == Some("manual"))
 }
 
 pub(super) fn max_delete(desired: &Desired) -> u8 {
-    let share = desired.resources.get(&Address::Reconcile).and_then(|resource| resource.effective("maxDelete"));
-    share.and_then(|v| v.as_text().and_then(|t| t.trim_end_matches('%').parse().ok())).unwrap_or(30)
+    let share = desired
+        .resources
+        .get(&Address::Reconcile)
+        .and_then(|resource| resource.effective("maxDelete"));
+    share
+        .and_then(|v| v.as_text().and_then(|t| t.trim_end_matches('%').parse().ok()))
+        .unwrap_or(30)
 }
 
 pub(super) fn debounce(desired: &Desired) -> Duration {
-    match desired.resources.get(&Address::Reconcile).and_then(|resource| resource.effective("debounce")) {
+    match desired
+        .resources
+        .get(&Address::Reconcile)
+        .and_then(|resource| resource.effective("debounce"))
+    {
         Some(document::Value::Duration(ms)) => Duration::from_millis(ms),
         _ => Duration::from_millis(100),
     }
 }
 
 fn moves_the_store(change: &plan::Change) -> bool {
-    change.fields.iter().any(|field| matches!(field.path.as_str(), "path" | "engine"))
+    change
+        .fields
+        .iter()
+        .any(|field| matches!(field.path.as_str(), "path" | "engine"))
 }
 
 pub(super) fn sender_changes(parts: &[SenderPart]) -> Vec<store::SenderChange> {
     parts.iter().map(SenderPart::to_store).collect()
 }
-

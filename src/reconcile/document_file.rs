@@ -12,7 +12,10 @@ use std::path::{Path, PathBuf};
 /// A file that is read-only, or that something else owns (a ConfigMap's symlink into `..data`), is refused.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    if target.components().any(|part| part.as_os_str().to_string_lossy().starts_with("..")) {
+    if target
+        .components()
+        .any(|part| part.as_os_str().to_string_lossy().starts_with(".."))
+    {
         return Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
             format!("{} is mounted from a ConfigMap: change it there", path.display()),
@@ -20,9 +23,15 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     let old = fs::metadata(&target).ok();
     if old.as_ref().is_some_and(|meta| meta.permissions().mode() & 0o222 == 0) {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("{} is read-only", path.display())));
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("{} is read-only", path.display()),
+        ));
     }
-    let directory = target.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = target
+        .parent()
+        .filter(|d| !d.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let new = directory.join(format!(".{name}.{}.new", std::process::id()));
     let written = write_new(&new, bytes, old.as_ref()).and_then(|()| fs::rename(&new, &target));
@@ -76,7 +85,10 @@ mod tests {
         let path = dir.path().join("openclaw.yaml");
         fs::write(&path, "a").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
-        assert_eq!(replace(&path, b"b").unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(
+            replace(&path, b"b").unwrap_err().kind(),
+            io::ErrorKind::PermissionDenied
+        );
 
         let data = dir.path().join("..2026_01_01");
         fs::create_dir(&data).unwrap();

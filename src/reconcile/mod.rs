@@ -4,8 +4,8 @@
 //! swaps that cannot fail. One task ([`core`]) makes them one after the other; everyone else talks to it through
 //! [`Reconciler`], and reads what runs from a [`View`] that is swapped after each.
 
-pub mod condition;
 mod commit;
+pub mod condition;
 mod core;
 mod document_file;
 mod fingerprint;
@@ -30,11 +30,11 @@ use crate::plan::{Held, Plan};
 use crate::store::{Cause, Generation, StoreError};
 
 pub use self::core::{Core, Stopped};
-pub use start::{Broken, Start, StartError};
 pub use commit::AdminHandler;
-pub use fingerprint::sha256;
 pub use condition::{Condition, Conditions};
 pub use document::Format as DocumentFormat;
+pub use fingerprint::sha256;
+pub use start::{Broken, Start, StartError};
 pub use view::View;
 
 /// No deleted sender drains for longer than this, whatever its document says.
@@ -56,7 +56,11 @@ pub struct Problem {
 
 impl Problem {
     fn new(address: &Address, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { address: address.clone(), reason, message: message.into() }
+        Self {
+            address: address.clone(),
+            reason,
+            message: message.into(),
+        }
     }
 
     /// The document's problems with one resource.
@@ -65,7 +69,9 @@ impl Problem {
             .into_iter()
             .map(|problem| {
                 let reason = match problem.reason {
-                    document::Reason::SecretMissing | document::Reason::FileUnreadable => condition::reasons::SECRET_MISSING,
+                    document::Reason::SecretMissing | document::Reason::FileUnreadable => {
+                        condition::reasons::SECRET_MISSING
+                    }
                     document::Reason::ProviderFailed | document::Reason::Invalid => condition::reasons::PREPARE_FAILED,
                 };
                 Self::new(address, reason, problem.to_string())
@@ -171,10 +177,24 @@ pub struct Planned {
 }
 
 enum Command {
-    Plan { document: Option<Vec<u8>>, reply: oneshot::Sender<Result<Planned, Rejected>> },
-    Apply { proposal: Proposal, reply: oneshot::Sender<Result<Outcome, Rejected>> },
-    Rollback { number: u64, base: Option<u64>, allow_deletes: bool, who: Option<String>, reply: oneshot::Sender<Result<Outcome, Rejected>> },
-    Reload { reply: oneshot::Sender<Result<Outcome, Rejected>> },
+    Plan {
+        document: Option<Vec<u8>>,
+        reply: oneshot::Sender<Result<Planned, Rejected>>,
+    },
+    Apply {
+        proposal: Proposal,
+        reply: oneshot::Sender<Result<Outcome, Rejected>>,
+    },
+    Rollback {
+        number: u64,
+        base: Option<u64>,
+        allow_deletes: bool,
+        who: Option<String>,
+        reply: oneshot::Sender<Result<Outcome, Rejected>>,
+    },
+    Reload {
+        reply: oneshot::Sender<Result<Outcome, Rejected>>,
+    },
 }
 
 /// How everyone else talks to the reconciler. Cheap to clone.
@@ -209,7 +229,14 @@ impl Reconciler {
         allow_deletes: bool,
         who: Option<String>,
     ) -> Result<Outcome, Rejected> {
-        self.ask(|reply| Command::Rollback { number, base, allow_deletes, who, reply }).await
+        self.ask(|reply| Command::Rollback {
+            number,
+            base,
+            allow_deletes,
+            who,
+            reply,
+        })
+        .await
     }
 
     /// Reads the file again.
@@ -223,7 +250,10 @@ impl Reconciler {
         self.view.load().path.clone()
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T, Rejected>>) -> Command) -> Result<T, Rejected> {
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, Rejected>>) -> Command,
+    ) -> Result<T, Rejected> {
         let (reply, answer) = oneshot::channel();
         self.commands.try_send(command(reply)).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => Rejected::Busy,

@@ -34,8 +34,17 @@ pub(super) struct Request<'a> {
 
 /// A sender's part of a reconcile.
 pub(super) enum SenderPart {
-    Put { name: Name, previous: Option<Name>, subscription: Subscription, sender: Result<Box<PreparedSender>, Problem> },
-    Remove { name: Name, on_delete: OnDelete, drain_timeout: Duration },
+    Put {
+        name: Name,
+        previous: Option<Name>,
+        subscription: Subscription,
+        sender: Result<Box<PreparedSender>, Problem>,
+    },
+    Remove {
+        name: Name,
+        on_delete: OnDelete,
+        drain_timeout: Duration,
+    },
 }
 
 impl SenderPart {
@@ -50,7 +59,12 @@ impl SenderPart {
     /// What the store has to know of it.
     pub(super) fn to_store(&self) -> store::SenderChange {
         match self {
-            Self::Put { name, previous, subscription, .. } => store::SenderChange::Put {
+            Self::Put {
+                name,
+                previous,
+                subscription,
+                ..
+            } => store::SenderChange::Put {
                 name: name.clone(),
                 previous: previous.clone(),
                 subscription: subscription.clone(),
@@ -84,7 +98,11 @@ pub(super) struct Prepared {
 }
 
 /// Prepares what is asked, or lists every reason why it cannot be done.
-pub(super) fn prepare(request: &Request<'_>, routes: &Routes, dispatcher: &Dispatcher) -> Result<Prepared, Vec<Problem>> {
+pub(super) fn prepare(
+    request: &Request<'_>,
+    routes: &Routes,
+    dispatcher: &Dispatcher,
+) -> Result<Prepared, Vec<Problem>> {
     let mut prepared = Prepared::default();
     let mut problems = Vec::new();
     let egress = match document::resolve_egress(request.resource(&Address::Egress), request.lookup) {
@@ -94,18 +112,24 @@ pub(super) fn prepare(request: &Request<'_>, routes: &Routes, dispatcher: &Dispa
     for address in &request.put {
         let resource = request.resource(address);
         let result = match address {
-            Address::Inbound(name) => route(name, resource, request, routes).map(|route| prepared.routes.push(RouteChange::Put(route))),
-            Address::Outbound(name) => sender(name, resource, &egress, request, dispatcher).map(|sender| prepared.senders.push(sender)),
+            Address::Inbound(name) => {
+                route(name, resource, request, routes).map(|route| prepared.routes.push(RouteChange::Put(route)))
+            }
+            Address::Outbound(name) => {
+                sender(name, resource, &egress, request, dispatcher).map(|sender| prepared.senders.push(sender))
+            }
             Address::Server => server(resource, request).map(|part| prepared.public = Some(part)),
             Address::Admin => admin(resource, request).map(|part| prepared.admin = Some(part)),
             Address::Egress => {
                 prepared.egress = Some(egress.clone());
                 Ok(())
             }
-            Address::Store => document::resolve_store(resource, request.lookup).map(drop).map_err(|p| Problem::all(address, p)),
-            Address::Reconcile => {
-                document::resolve_reconcile(resource, request.lookup).map(drop).map_err(|p| Problem::all(address, p))
-            }
+            Address::Store => document::resolve_store(resource, request.lookup)
+                .map(drop)
+                .map_err(|p| Problem::all(address, p)),
+            Address::Reconcile => document::resolve_reconcile(resource, request.lookup)
+                .map(drop)
+                .map_err(|p| Problem::all(address, p)),
         };
         match result {
             Ok(()) => prepared.mended.push(address.clone()),
@@ -123,12 +147,19 @@ pub(super) fn prepare(request: &Request<'_>, routes: &Routes, dispatcher: &Dispa
             _ => {}
         }
     }
-    if problems.is_empty() { Ok(prepared) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(prepared)
+    } else {
+        Err(problems)
+    }
 }
 
 impl Request<'_> {
     fn resource(&self, address: &Address) -> &Resource {
-        self.desired.resources.get(address).expect("a planned address is in the desired document")
+        self.desired
+            .resources
+            .get(address)
+            .expect("a planned address is in the desired document")
     }
 }
 
@@ -137,9 +168,16 @@ impl Prepared {
     fn degrade(&mut self, address: &Address, resource: &Resource, problem: Problem) {
         match address {
             Address::Inbound(name) => {
-                let path = resource.effective("path").and_then(|v| v.as_text().map(str::to_owned)).unwrap_or_default();
+                let path = resource
+                    .effective("path")
+                    .and_then(|v| v.as_text().map(str::to_owned))
+                    .unwrap_or_default();
                 let reason = problem.to_string();
-                self.routes.push(RouteChange::Degraded { name: name.clone(), path, reason });
+                self.routes.push(RouteChange::Degraded {
+                    name: name.clone(),
+                    path,
+                    reason,
+                });
             }
             Address::Outbound(name) => self.senders.push(SenderPart::Put {
                 name: name.clone(),
@@ -153,9 +191,15 @@ impl Prepared {
     }
 }
 
-fn route(name: &Name, resource: &Resource, request: &Request<'_>, routes: &Routes) -> Result<PreparedRoute, Vec<Problem>> {
+fn route(
+    name: &Name,
+    resource: &Resource,
+    request: &Request<'_>,
+    routes: &Routes,
+) -> Result<PreparedRoute, Vec<Problem>> {
     let address = || Address::Inbound(name.clone());
-    let settings = document::resolve_inbound(name, resource, request.lookup).map_err(|p| Problem::all(&address(), p))?;
+    let settings =
+        document::resolve_inbound(name, resource, request.lookup).map_err(|p| Problem::all(&address(), p))?;
     let route = routes
         .prepare(settings)
         .map_err(|e| vec![Problem::new(&address(), reasons::PREPARE_FAILED, e.to_string())])?;
@@ -173,18 +217,32 @@ fn sender(
     dispatcher: &Dispatcher,
 ) -> Result<SenderPart, Vec<Problem>> {
     let address = || Address::Outbound(name.clone());
-    let settings = document::resolve_outbound(name, resource, request.lookup).map_err(|p| Problem::all(&address(), p))?;
-    let subscription = Subscription { events: settings.events.clone(), from: settings.from.clone() };
+    let settings =
+        document::resolve_outbound(name, resource, request.lookup).map_err(|p| Problem::all(&address(), p))?;
+    let subscription = Subscription {
+        events: settings.events.clone(),
+        from: settings.from.clone(),
+    };
     let sender = dispatcher
         .prepare(settings, egress)
         .map_err(|e| vec![Problem::new(&address(), reasons::PREPARE_FAILED, e.to_string())])?;
     let previous = previous_name(resource);
-    Ok(SenderPart::Put { name: name.clone(), previous, subscription, sender: Ok(Box::new(sender)) })
+    Ok(SenderPart::Put {
+        name: name.clone(),
+        previous,
+        subscription,
+        sender: Ok(Box::new(sender)),
+    })
 }
 
 fn server(resource: &Resource, request: &Request<'_>) -> Result<ListenerPart<Server>, Vec<Problem>> {
     let settings = document::resolve_server(resource, request.lookup).map_err(|p| Problem::all(&Address::Server, p))?;
-    let (bound, tls) = listener(&Address::Server, &settings.listen, settings.tls.as_ref(), request.public)?;
+    let (bound, tls) = listener(
+        &Address::Server,
+        &settings.listen,
+        settings.tls.as_ref(),
+        request.public,
+    )?;
     Ok(ListenerPart { settings, bound, tls })
 }
 
@@ -202,38 +260,61 @@ fn listener(
     standing: Option<&Listen>,
 ) -> Result<(Option<Bound>, Option<Tls>), Vec<Problem>> {
     let failed = |e: String| vec![Problem::new(address, reasons::PREPARE_FAILED, e)];
-    let tls = tls.map(|tls| Tls::prepare(&tls.cert, &tls.key)).transpose().map_err(|e| failed(e.to_string()))?;
+    let tls = tls
+        .map(|tls| Tls::prepare(&tls.cert, &tls.key))
+        .transpose()
+        .map_err(|e| failed(e.to_string()))?;
     match standing {
         Some(standing) if standing == listen => Ok((None, tls)),
-        Some(standing) => Bound::bind(listen, tls, std::slice::from_ref(standing)).map(|bound| (Some(bound), None)).map_err(|e| failed(e.to_string())),
-        None => Bound::bind_first(listen, tls).map(|bound| (Some(bound), None)).map_err(|e| failed(e.to_string())),
+        Some(standing) => Bound::bind(listen, tls, std::slice::from_ref(standing))
+            .map(|bound| (Some(bound), None))
+            .map_err(|e| failed(e.to_string())),
+        None => Bound::bind_first(listen, tls)
+            .map(|bound| (Some(bound), None))
+            .map_err(|e| failed(e.to_string())),
     }
 }
 
 fn removal(name: &Name, resource: &Resource) -> SenderPart {
-    let discard = resource.effective("onDelete").is_some_and(|v| v.as_text() == Some("discard"));
+    let discard = resource
+        .effective("onDelete")
+        .is_some_and(|v| v.as_text() == Some("discard"));
     let drain_timeout = match resource.effective("drainTimeout") {
         Some(Value::Duration(ms)) => Duration::from_millis(ms).min(LONGEST_DRAIN),
         _ => LONGEST_DRAIN,
     };
     let on_delete = if discard { OnDelete::Discard } else { OnDelete::Drain };
-    SenderPart::Remove { name: name.clone(), on_delete, drain_timeout }
+    SenderPart::Remove {
+        name: name.clone(),
+        on_delete,
+        drain_timeout,
+    }
 }
 
 fn previous_name(resource: &Resource) -> Option<Name> {
-    resource.effective("previousName")?.as_text().and_then(|text| Name::parse(text).ok())
+    resource
+        .effective("previousName")?
+        .as_text()
+        .and_then(|text| Name::parse(text).ok())
 }
 
 /// What a sender that cannot be prepared subscribes to all the same: its backlog grows until it can.
 fn subscription(resource: &Resource) -> Subscription {
     let texts = |field| match resource.effective(field) {
-        Some(Value::List(items)) => {
-            Some(items.iter().filter_map(|item| item.as_text().map(str::to_owned)).collect::<Vec<_>>())
-        }
+        Some(Value::List(items)) => Some(
+            items
+                .iter()
+                .filter_map(|item| item.as_text().map(str::to_owned))
+                .collect::<Vec<_>>(),
+        ),
         _ => None,
     };
     Subscription {
-        events: texts("events").unwrap_or_default().iter().filter_map(|text| EventPattern::parse(text)).collect(),
+        events: texts("events")
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|text| EventPattern::parse(text))
+            .collect(),
         from: texts("from").map(|names| names.iter().filter_map(|name| Name::parse(name).ok()).collect()),
     }
 }

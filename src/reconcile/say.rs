@@ -27,21 +27,37 @@ impl Core {
         let missing = unanswered(&view.desired, &self.running.routes);
         let (status, reason, message) = match missing.first() {
             None => (true, reasons::OK, String::new()),
-            Some((name, path)) => {
-                (false, reasons::PATH_NOT_SERVED, format!("webhooks.inbound.{name}: {path} does not answer"))
-            }
+            Some((name, path)) => (
+                false,
+                reasons::PATH_NOT_SERVED,
+                format!("webhooks.inbound.{name}: {path} does not answer"),
+            ),
         };
         if !status {
             error!(message, "the router does not serve what the document says");
         }
-        view.conditions.set(types::ROUTES_CONSISTENT, status, reason, message, self.clock.now(), view.generation.number);
+        view.conditions.set(
+            types::ROUTES_CONSISTENT,
+            status,
+            reason,
+            message,
+            self.clock.now(),
+            view.generation.number,
+        );
         self.view.store(Arc::new(view));
     }
 
-    pub(super) fn condition(&mut self, r#type: &'static str, status: bool, reason: &'static str, message: impl Into<String>) {
+    pub(super) fn condition(
+        &mut self,
+        r#type: &'static str,
+        status: bool,
+        reason: &'static str,
+        message: impl Into<String>,
+    ) {
         let now = self.clock.now();
         let mut view = (**self.view.load()).clone();
-        view.conditions.set(r#type, status, reason, message, now, view.generation.number);
+        view.conditions
+            .set(r#type, status, reason, message, now, view.generation.number);
         self.view.store(Arc::new(view));
     }
 
@@ -69,7 +85,10 @@ impl Core {
             other => other.to_string(),
         };
         let generation = self.view.load().generation.number;
-        error!(cause = proposal.cause.as_str(), reason, generation, "not applied, generation {generation} keeps running: {message}");
+        error!(
+            cause = proposal.cause.as_str(),
+            reason, generation, "not applied, generation {generation} keeps running: {message}"
+        );
         let sha256 = fingerprint::sha256(&proposal.document);
         let mut view = (**self.view.load()).clone();
         view.waiting = Some(sha256);
@@ -86,7 +105,10 @@ impl Core {
     }
 
     pub(super) fn say_pending(&mut self, sha256: &str) {
-        info!(sha256, "the document changed and waits for `openclaw apply` (reconcile.mode is manual)");
+        info!(
+            sha256,
+            "the document changed and waits for `openclaw apply` (reconcile.mode is manual)"
+        );
         let mut view = (**self.view.load()).clone();
         view.waiting = Some(sha256.to_owned()).filter(|sha256| *sha256 != view.generation.sha256);
         let waits = view.waiting.is_some();
@@ -105,7 +127,12 @@ impl Core {
     }
 
     pub(super) fn say_readable(&mut self) {
-        let missing = self.view.load().conditions.get(types::WATCHING).is_some_and(|c| !c.status);
+        let missing = self
+            .view
+            .load()
+            .conditions
+            .get(types::WATCHING)
+            .is_some_and(|c| !c.status);
         if missing {
             self.condition(types::WATCHING, true, reasons::OK, "");
         }

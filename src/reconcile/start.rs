@@ -93,11 +93,18 @@ impl Core {
         let last = start.store.last_generation().await?;
         let mut conditions = Conditions::default();
         let mut waiting = None;
-        let seen = start.file.as_ref().map(|(bytes, _)| fingerprint::sha256(bytes)).unwrap_or_default();
+        let seen = start
+            .file
+            .as_ref()
+            .map(|(bytes, _)| fingerprint::sha256(bytes))
+            .unwrap_or_default();
         let (choice, held) = choose(&start, last.as_ref(), &mut conditions, &mut waiting)?;
 
         let environment = Environment::beside(&start.path).with_providers(&choice.desired.providers);
-        let before = last.as_ref().map(|(generation, _)| generation.fingerprints.clone()).unwrap_or_default();
+        let before = last
+            .as_ref()
+            .map(|(generation, _)| generation.fingerprints.clone())
+            .unwrap_or_default();
         let fingerprints =
             block_in_place(|| fingerprint::all(&choice.desired, &environment, &start.store.fingerprint_key(), &before));
         let lenient = choice
@@ -116,8 +123,8 @@ impl Core {
             public: None,
             admin: None,
         };
-        let prepared =
-            block_in_place(|| prepare::prepare(&request, &start.routes, &start.dispatcher)).map_err(StartError::Prepare)?;
+        let prepared = block_in_place(|| prepare::prepare(&request, &start.routes, &start.dispatcher))
+            .map_err(StartError::Prepare)?;
 
         let generation = choice.new.then(|| NewGeneration {
             base: last.as_ref().map_or(0, |(generation, _)| generation.number),
@@ -133,7 +140,11 @@ impl Core {
         let known = start.store.senders().await?;
         let mut changes = sender_changes(&prepared.senders);
         let gone = known.iter().filter(|row| {
-            row.removed_ms.is_none() && !choice.desired.resources.contains_key(&Address::Outbound(row.name.clone()))
+            row.removed_ms.is_none()
+                && !choice
+                    .desired
+                    .resources
+                    .contains_key(&Address::Outbound(row.name.clone()))
         });
         let renamed: BTreeSet<&Name> = prepared.senders.iter().filter_map(SenderPart::previous).collect();
         changes.extend(
@@ -142,13 +153,23 @@ impl Core {
         );
         let committed = start
             .store
-            .commit(Commit { generation, senders: changes, now_ms: start.clock.now_ms() })
+            .commit(Commit {
+                generation,
+                senders: changes,
+                now_ms: start.clock.now_ms(),
+            })
             .await?;
         let keys: HashMap<Name, SenderKey> = committed.keys.into_iter().collect();
         let generation = committed.generation.or(last.map(|(generation, _)| generation));
         let generation = generation.expect("the first start makes a generation");
         // Whoever was deleted while nothing ran, or was still draining, has no settings any more to deliver with.
-        for row in start.store.senders().await?.into_iter().filter(|row| row.removed_ms.is_some()) {
+        for row in start
+            .store
+            .senders()
+            .await?
+            .into_iter()
+            .filter(|row| row.removed_ms.is_some())
+        {
             start.store.close_sender(row.key).await?;
         }
 
@@ -175,7 +196,10 @@ impl Core {
         };
         let view = Arc::new(ArcSwap::from_pointee(view));
         let (sender, commands) = mpsc::channel(COMMANDS);
-        let reconciler = Reconciler { commands: sender, view: view.clone() };
+        let reconciler = Reconciler {
+            commands: sender,
+            view: view.clone(),
+        };
         let mut running = Running {
             routes: start.routes,
             dispatcher: start.dispatcher,
@@ -184,8 +208,10 @@ impl Core {
             admin: None,
             retiring: JoinSet::new(),
         };
-        let standing: HashMap<SenderKey, (Option<String>, bool)> =
-            known.into_iter().map(|row| (row.key, (row.suspended, row.owed > 0))).collect();
+        let standing: HashMap<SenderKey, (Option<String>, bool)> = known
+            .into_iter()
+            .map(|row| (row.key, (row.suspended, row.owed > 0)))
+            .collect();
         running.commit(prepared, &keys, &|key| standing.get(&key).cloned().unwrap_or_default());
         let mut core = Self {
             watched: WatchedFiles::of(&start.path, &choice.desired),
@@ -216,18 +242,34 @@ fn choose(
         let desired = Arc::new(desired);
         let plan = plan::diff(&Observed::default(), &desired, &Fingerprints::default());
         conditions.set(types::APPLIED, true, reasons::OK, "", now, 1);
-        return Ok((Choice { bytes, desired, new: true, plan }, None));
+        return Ok((
+            Choice {
+                bytes,
+                desired,
+                new: true,
+                plan,
+            },
+            None,
+        ));
     };
     let last_good = || {
         let (desired, _) =
             load(&start.path, start.format, bytes).map_err(|found| StartError::LastGood(generation.number, found))?;
-        Ok::<_, StartError>(Choice { bytes: bytes.clone(), desired: Arc::new(desired), new: false, plan: Plan::default() })
+        Ok::<_, StartError>(Choice {
+            bytes: bytes.clone(),
+            desired: Arc::new(desired),
+            new: false,
+            plan: Plan::default(),
+        })
     };
     let (file, desired) = match &start.file {
         Ok((file, desired)) => (file, desired),
         Err(broken) => {
             let (reason, message) = broken.told();
-            error!(generation = generation.number, "the document cannot be used, the last applied one runs: {message}");
+            error!(
+                generation = generation.number,
+                "the document cannot be used, the last applied one runs: {message}"
+            );
             conditions.set(types::APPLIED, false, reason, message, now, generation.number);
             return Ok((last_good()?, None));
         }
@@ -235,7 +277,12 @@ fn choose(
     let sha256 = fingerprint::sha256(file);
     if sha256 == generation.sha256 {
         conditions.set(types::APPLIED, true, reasons::OK, "", now, generation.number);
-        let choice = Choice { bytes: file.clone(), desired: Arc::new(desired.clone()), new: false, plan: Plan::default() };
+        let choice = Choice {
+            bytes: file.clone(),
+            desired: Arc::new(desired.clone()),
+            new: false,
+            plan: Plan::default(),
+        };
         return Ok((choice, None));
     }
     let before = last_good()?;
@@ -248,19 +295,48 @@ fn choose(
     };
     let plan = plan::diff(&observed, desired, &generation.fingerprints);
     if is_manual(&before.desired) {
-        info!(generation = generation.number, "the document waits for `openclaw apply` (reconcile.mode is manual)");
-        conditions.set(types::APPLIED, false, reasons::PENDING, "the document waits for `openclaw apply`", now, generation.number);
+        info!(
+            generation = generation.number,
+            "the document waits for `openclaw apply` (reconcile.mode is manual)"
+        );
+        conditions.set(
+            types::APPLIED,
+            false,
+            reasons::PENDING,
+            "the document waits for `openclaw apply`",
+            now,
+            generation.number,
+        );
         *waiting = Some(sha256);
         return Ok((before, None));
     }
     if let Some(held) = plan::held(&observed, &plan, max_delete(&before.desired)) {
-        error!(generation = generation.number, "the document is held: {}", held.reasons.join("; "));
-        conditions.set(types::APPLIED, false, reasons::HELD, held.reasons.join("\n"), now, generation.number);
+        error!(
+            generation = generation.number,
+            "the document is held: {}",
+            held.reasons.join("; ")
+        );
+        conditions.set(
+            types::APPLIED,
+            false,
+            reasons::HELD,
+            held.reasons.join("\n"),
+            now,
+            generation.number,
+        );
         *waiting = Some(sha256);
         return Ok((before, Some(held)));
     }
     conditions.set(types::APPLIED, true, reasons::OK, "", now, generation.number + 1);
-    Ok((Choice { bytes: file.clone(), desired: Arc::new(desired.clone()), new: true, plan }, None))
+    Ok((
+        Choice {
+            bytes: file.clone(),
+            desired: Arc::new(desired.clone()),
+            new: true,
+            plan,
+        },
+        None,
+    ))
 }
 
 impl Broken {

@@ -24,14 +24,20 @@ pub(super) struct WatchedFiles {
 impl WatchedFiles {
     /// The files of a document, as they are now.
     pub(super) fn of(document: &Path, desired: &Desired) -> Self {
-        let mut watched = Self { document: document.to_path_buf(), files: BTreeMap::new() };
+        let mut watched = Self {
+            document: document.to_path_buf(),
+            files: BTreeMap::new(),
+        };
         watched.follow_too(document, desired);
         watched
     }
 
     /// Everything to watch: the document first.
     pub(super) fn paths(&self) -> Vec<PathBuf> {
-        std::iter::once(&self.document).chain(self.files.keys()).cloned().collect()
+        std::iter::once(&self.document)
+            .chain(self.files.keys())
+            .cloned()
+            .collect()
     }
 
     /// Whether a file that the document names moved since the last look, and what that means.
@@ -71,8 +77,17 @@ fn named(document: &Path, desired: &Desired) -> BTreeMap<PathBuf, Cause> {
     let mut files: BTreeMap<PathBuf, Cause> = fingerprint::files(desired, &environment)
         .into_iter()
         .map(|(path, fields)| {
-            let certificate = fields.iter().any(|field| field.starts_with("tls") || field.starts_with("jwks"));
-            (document_file::beside(document, &path), if certificate { Cause::CertFile } else { Cause::SecretFile })
+            let certificate = fields
+                .iter()
+                .any(|field| field.starts_with("tls") || field.starts_with("jwks"));
+            (
+                document_file::beside(document, &path),
+                if certificate {
+                    Cause::CertFile
+                } else {
+                    Cause::SecretFile
+                },
+            )
         })
         .collect();
     files.insert(document_file::beside(document, DOTENV), Cause::SecretFile);

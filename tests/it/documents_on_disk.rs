@@ -7,23 +7,41 @@ use crate::harness::{Gateway, document, eventually};
 use crate::load::{SECRET, github};
 
 fn with(extra: &str) -> String {
-    document(&format!("  reconcile: {{ debounce: 20ms }}\n  inbound:\n    github: {{ secret: {SECRET} }}\n{extra}"))
+    document(&format!(
+        "  reconcile: {{ debounce: 20ms }}\n  inbound:\n    github: {{ secret: {SECRET} }}\n{extra}"
+    ))
 }
 
 /// Waits until the gateway says that it did not apply the file, for this reason.
 fn refused(gateway: &Gateway, reason: &str) {
     eventually(&format!("{reason} is said"), || {
         let status = gateway.status();
-        status["conditions"].as_array().unwrap().iter().any(|c| c["reason"] == reason).then_some(())
+        status["conditions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|c| c["reason"] == reason)
+            .then_some(())
     });
     assert_eq!(gateway.generation(), 1);
-    assert_eq!(github("/webhook/github", &format!("during-{reason}")).send(gateway.public).status, 200);
+    assert_eq!(
+        github("/webhook/github", &format!("during-{reason}"))
+            .send(gateway.public)
+            .status,
+        200
+    );
 }
 
 #[test]
 fn broken_documents_change_nothing_and_a_good_one_mends_it() {
     let gateway = Gateway::start(&with(""));
-    for broken in ["", "webhooks:\n  inbound: [", "webhooks: {}\n", "other: true\n", "webhooks:\n  inbound:\n    github: { secrt: x }\n"] {
+    for broken in [
+        "",
+        "webhooks:\n  inbound: [",
+        "webhooks: {}\n",
+        "other: true\n",
+        "webhooks:\n  inbound:\n    github: { secrt: x }\n",
+    ] {
         gateway.save(broken);
         refused(&gateway, "DocumentInvalid");
     }
@@ -32,7 +50,9 @@ fn broken_documents_change_nothing_and_a_good_one_mends_it() {
     fs::write(gateway.path("openclaw.yaml"), &whole[..whole.len() - 20]).unwrap();
     refused(&gateway, "DocumentInvalid");
     fs::write(gateway.path("openclaw.yaml"), &whole).unwrap();
-    eventually("the whole document is applied", || (gateway.generation() == 2).then_some(()));
+    eventually("the whole document is applied", || {
+        (gateway.generation() == 2).then_some(())
+    });
 }
 
 #[test]
@@ -47,7 +67,10 @@ fn a_missing_document_keeps_the_last_one_running() {
 #[test]
 fn a_config_map_swap_is_one_reconcile() {
     let dir = tempfile::tempdir().unwrap();
-    for (version, text) in [("..v1", with("")), ("..v2", with("    more: { platform: token, secret: t }\n"))] {
+    for (version, text) in [
+        ("..v1", with("")),
+        ("..v2", with("    more: { platform: token, secret: t }\n")),
+    ] {
         fs::create_dir(dir.path().join(version)).unwrap();
         fs::write(dir.path().join(version).join("openclaw.yaml"), text).unwrap();
     }
@@ -56,20 +79,28 @@ fn a_config_map_swap_is_one_reconcile() {
     let gateway = Gateway::start_in(dir.into(), Vec::new());
     symlink("..v2", gateway.path("..data.new")).unwrap();
     fs::rename(gateway.path("..data.new"), gateway.path("..data")).unwrap();
-    eventually("the swapped document is applied", || (gateway.generation() == 2).then_some(()));
+    eventually("the swapped document is applied", || {
+        (gateway.generation() == 2).then_some(())
+    });
 }
 
 #[test]
 fn a_burst_of_writes_ends_with_the_last() {
     let gateway = Gateway::start(&with(""));
     for n in 1..=1000 {
-        gateway.save(&with(&format!("    more: {{ platform: token, secret: t, description: \"{n}\" }}\n")));
+        gateway.save(&with(&format!(
+            "    more: {{ platform: token, secret: t, description: \"{n}\" }}\n"
+        )));
     }
     eventually("the last version is applied", || {
         let (_, text) = gateway.get("/v1/document");
         text.contains("\"1000\"").then_some(())
     });
-    assert!(gateway.generation() < 200, "a burst is not a reconcile each: {}", gateway.generation());
+    assert!(
+        gateway.generation() < 200,
+        "a burst is not a reconcile each: {}",
+        gateway.generation()
+    );
 }
 
 #[test]
@@ -94,10 +125,14 @@ fn a_comment_alone_makes_a_generation_and_changes_nothing() {
 
 #[test]
 fn a_document_that_deletes_everything_is_held_until_it_is_allowed() {
-    let many: String = (0..10).map(|n| format!("    r{n}: {{ platform: token, secret: t }}\n")).collect();
+    let many: String = (0..10)
+        .map(|n| format!("    r{n}: {{ platform: token, secret: t }}\n"))
+        .collect();
     let gateway = Gateway::start(&with(&many));
     gateway.save(&with(""));
-    eventually("the document is held", || (gateway.status()["document"]["state"] == "held").then_some(()));
+    eventually("the document is held", || {
+        (gateway.status()["document"]["state"] == "held").then_some(())
+    });
     assert_eq!(gateway.generation(), 1);
     assert!(!gateway.cli(&["apply", "--yes"]).status.success());
     let out = gateway.cli(&["apply", "--yes", "--allow-deletes"]);
@@ -107,14 +142,24 @@ fn a_document_that_deletes_everything_is_held_until_it_is_allowed() {
 
 #[test]
 fn what_is_held_stays_held_over_a_restart() {
-    let many: String = (0..10).map(|n| format!("    r{n}: {{ platform: token, secret: t }}\n")).collect();
+    let many: String = (0..10)
+        .map(|n| format!("    r{n}: {{ platform: token, secret: t }}\n"))
+        .collect();
     let gateway = Gateway::start(&with(&many));
     gateway.save(&with(""));
-    eventually("the document is held", || (gateway.status()["document"]["state"] == "held").then_some(()));
+    eventually("the document is held", || {
+        (gateway.status()["document"]["state"] == "held").then_some(())
+    });
     let (dir, env) = gateway.kill();
     let gateway = Gateway::start_in(dir, env);
     assert_eq!(gateway.status()["document"]["state"], "held");
-    assert_eq!(crate::harness::Request::post("/webhook/r3", "{}").send(gateway.public).status, 401, "r3 still runs");
+    assert_eq!(
+        crate::harness::Request::post("/webhook/r3", "{}")
+            .send(gateway.public)
+            .status,
+        401,
+        "r3 still runs"
+    );
 }
 
 #[test]
@@ -130,10 +175,17 @@ fn a_broken_document_at_a_restart_runs_the_last_good_one() {
 fn a_first_start_with_a_broken_document_exits_1() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("openclaw.yaml"), "webhooks:\n  inbuond: {}\n").unwrap();
-    let out = crate::harness::openclaw().arg("run").current_dir(dir.path()).output().unwrap();
+    let out = crate::harness::openclaw()
+        .arg("run")
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
     assert_eq!(out.status.code(), Some(1));
     let stderr = String::from_utf8(out.stderr).unwrap();
-    assert!(stderr.contains("openclaw.yaml:2:3") && stderr.contains("inbound"), "{stderr}");
+    assert!(
+        stderr.contains("openclaw.yaml:2:3") && stderr.contains("inbound"),
+        "{stderr}"
+    );
 }
 
 #[test]

@@ -26,7 +26,10 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
 /// The binary under test.
 pub fn openclaw() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_openclaw"));
-    command.env_remove("OPENCLAW_CONFIG").env_remove("OPENCLAW_GATEWAY").env_remove("OPENCLAW_ADMIN_TOKEN");
+    command
+        .env_remove("OPENCLAW_CONFIG")
+        .env_remove("OPENCLAW_GATEWAY")
+        .env_remove("OPENCLAW_ADMIN_TOKEN");
     command
 }
 
@@ -114,8 +117,17 @@ impl Gateway {
                 admin = address(&line);
             }
         }
-        let gateway = Self { child, dir, public: public.unwrap(), admin: admin.unwrap(), env, output };
-        eventually("the gateway is ready", || (gateway.get("/readyz").0 == 200).then_some(()));
+        let gateway = Self {
+            child,
+            dir,
+            public: public.unwrap(),
+            admin: admin.unwrap(),
+            env,
+            output,
+        };
+        eventually("the gateway is ready", || {
+            (gateway.get("/readyz").0 == 200).then_some(())
+        });
         Ok(gateway)
     }
 
@@ -141,7 +153,9 @@ impl Gateway {
     pub fn save_and_wait(&self, document: &str) -> u64 {
         let before = self.generation();
         self.save(document);
-        eventually("a new generation", || Some(self.generation()).filter(|now| *now > before))
+        eventually("a new generation", || {
+            Some(self.generation()).filter(|now| *now > before)
+        })
     }
 
     /// The applied generation.
@@ -169,7 +183,9 @@ impl Gateway {
 
     /// A POST of JSON to the admin API.
     pub fn post(&self, path: &str, body: &serde_json::Value) -> Answer {
-        Request::post(path, body.to_string()).header("content-type", "application/json").send(self.admin)
+        Request::post(path, body.to_string())
+            .header("content-type", "application/json")
+            .send(self.admin)
     }
 
     /// Runs a command against this gateway, in its directory.
@@ -185,7 +201,11 @@ impl Gateway {
 
     /// A signal by name: `TERM`, `HUP`, `STOP`.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
+        let status = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
         assert!(status.success());
     }
 
@@ -228,7 +248,12 @@ pub struct Request {
 
 impl Request {
     pub fn new(method: &str, target: &str, body: impl Into<Vec<u8>>) -> Self {
-        Self { method: method.into(), target: target.into(), headers: Vec::new(), body: body.into() }
+        Self {
+            method: method.into(),
+            target: target.into(),
+            headers: Vec::new(),
+            body: body.into(),
+        }
     }
 
     pub fn get(target: &str) -> Self {
@@ -268,7 +293,8 @@ impl Request {
     /// Sends it over a connection of its own.
     #[track_caller]
     pub fn send(&self, to: SocketAddr) -> Answer {
-        self.try_send(to).unwrap_or_else(|e| panic!("{} {}: {e}", self.method, self.target))
+        self.try_send(to)
+            .unwrap_or_else(|e| panic!("{} {}: {e}", self.method, self.target))
     }
 
     /// Sends it over a connection of its own; an error where the connection breaks.
@@ -335,7 +361,11 @@ impl Answer {
 
     fn parse(bytes: &[u8]) -> Option<Self> {
         let (status, headers, end) = Self::head(bytes)?;
-        let mut answer = Self { status, headers, body: bytes[end..].to_vec() };
+        let mut answer = Self {
+            status,
+            headers,
+            body: bytes[end..].to_vec(),
+        };
         if answer.header("transfer-encoding") == Some("chunked") {
             answer.body = unchunk(&answer.body)?;
         }
@@ -344,9 +374,16 @@ impl Answer {
 
     fn parse_framed(bytes: &[u8]) -> Option<Self> {
         let (status, headers, end) = Self::head(bytes)?;
-        let answer = Self { status, headers, body: Vec::new() };
+        let answer = Self {
+            status,
+            headers,
+            body: Vec::new(),
+        };
         let length: usize = answer.header("content-length").map_or(Some(0), |l| l.parse().ok())?;
-        (bytes.len() >= end + length).then(|| Self { body: bytes[end..end + length].to_vec(), ..answer })
+        (bytes.len() >= end + length).then(|| Self {
+            body: bytes[end..end + length].to_vec(),
+            ..answer
+        })
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -401,7 +438,10 @@ pub struct Received {
 
 impl Received {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.as_str())
     }
 
     #[track_caller]
@@ -433,15 +473,20 @@ impl Receiver {
     pub fn start_at(address: SocketAddr) -> Self {
         use axum::body::Bytes;
         use axum::http::{HeaderMap, StatusCode, Uri};
-        let state =
-            Arc::new(Mutex::new(ReceiverState { received: Vec::new(), behaviour: Behaviour::Answer(200) }));
+        let state = Arc::new(Mutex::new(ReceiverState {
+            received: Vec::new(),
+            behaviour: Behaviour::Answer(200),
+        }));
         let listener = std::net::TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let (end, ended) = tokio::sync::oneshot::channel();
         let shared = state.clone();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(async move {
                 let app = axum::Router::new().fallback(move |uri: Uri, headers: HeaderMap, body: Bytes| {
                     let shared = shared.clone();
@@ -453,7 +498,12 @@ impl Receiver {
                         let behaviour = {
                             let mut state = shared.lock().unwrap();
                             let path = uri.to_string();
-                            state.received.push(Received { path, headers, body: body.to_vec(), at: Instant::now() });
+                            state.received.push(Received {
+                                path,
+                                headers,
+                                body: body.to_vec(),
+                                at: Instant::now(),
+                            });
                             state.behaviour.clone()
                         };
                         match behaviour {
@@ -474,7 +524,12 @@ impl Receiver {
                 tokio::select! { () = serve => {}, _ = ended => {} }
             });
         });
-        Self { address, state, end: Some(end), thread: Some(thread) }
+        Self {
+            address,
+            state,
+            end: Some(end),
+            thread: Some(thread),
+        }
     }
 
     /// The URL of a path.
@@ -529,7 +584,9 @@ async fn hyper_serve(listener: tokio::net::TcpListener, app: axum::Router) {
     use hyper_util::rt::{TokioExecutor, TokioIo};
     let mut connections = tokio::task::JoinSet::new();
     loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
         let _ = stream.set_nodelay(true);
         let service = hyper_util::service::TowerToHyperService::new(app.clone());
         connections.spawn(async move {

@@ -20,7 +20,9 @@ fn twenty_kills_under_load_lose_nothing_that_was_accepted() {
         let gateway = Gateway::start_in(dir.clone(), Vec::new());
         let load = Load::start(gateway.public, "/webhook/github", 8, true);
         // A different moment each time.
-        eventually("requests are accepted", || (load.accepted() > 20 + 37 * round).then_some(()));
+        eventually("requests are accepted", || {
+            (load.accepted() > 20 + 37 * round).then_some(())
+        });
         gateway.kill();
         let (now, bad) = load.stop();
         assert!(bad.is_empty(), "round {round}: {bad:?}");

@@ -28,7 +28,10 @@ pub fn github(path: &str, id: &str) -> Request {
 
 /// The delivery ids that a receiver has seen.
 pub fn delivered(received: &[Received]) -> BTreeSet<String> {
-    received.iter().filter_map(|r| r.json()["data"]["deliveryId"].as_str().map(str::to_owned)).collect()
+    received
+        .iter()
+        .filter_map(|r| r.json()["data"]["deliveryId"].as_str().map(str::to_owned))
+        .collect()
 }
 
 /// Threads that post over connections that stay open, until told to stop or (where that is allowed) until cut.
@@ -44,7 +47,12 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 impl Load {
     /// `threads` connections. With `may_be_cut` a broken connection ends its thread and is no fault.
     pub fn start(to: SocketAddr, path: &str, threads: usize, may_be_cut: bool) -> Self {
-        let load = Self { stop: Arc::default(), accepted: Arc::default(), bad: Arc::default(), threads: Vec::new() };
+        let load = Self {
+            stop: Arc::default(),
+            accepted: Arc::default(),
+            bad: Arc::default(),
+            threads: Vec::new(),
+        };
         let spawn = |_| {
             let (stop, accepted, bad) = (load.stop.clone(), load.accepted.clone(), load.bad.clone());
             let path = path.to_owned();
@@ -54,7 +62,10 @@ impl Load {
                     let id = format!("load-{}", NEXT.fetch_add(1, Ordering::Relaxed));
                     match connection.send(&github(&path, &id)) {
                         Ok(answer) if (200..300).contains(&answer.status) => drop(accepted.lock().unwrap().insert(id)),
-                        Ok(answer) => bad.lock().unwrap().push(format!("{id}: {} {}", answer.status, answer.text())),
+                        Ok(answer) => bad
+                            .lock()
+                            .unwrap()
+                            .push(format!("{id}: {} {}", answer.status, answer.text())),
                         Err(_) if may_be_cut => return,
                         Err(e) => {
                             bad.lock().unwrap().push(format!("{id}: {e}"));

@@ -1,5 +1,11 @@
 //! Promises, each in a module of its own, held by the real binary.
-#![allow(missing_docs)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::similar_names,
+    clippy::format_collect,
+    clippy::format_push_string
+)] // tests read better so
 
 mod bad_documents;
 mod documents_on_disk;
@@ -12,5 +18,5 @@ mod python_verifies;
 mod reload_loses_nothing;
 mod retries;
 mod tidy;
-mod tour;
+mod vector_core;
 mod vectors;

@@ -6,11 +6,17 @@ use crate::harness::{Gateway, document};
 use crate::load::SECRET;
 
 fn manual(rest: &str) -> String {
-    document(&format!("  reconcile: {{ mode: manual, debounce: 5ms }}\n  inbound:\n    github: {{ secret: {SECRET} }}\n{rest}"))
+    document(&format!(
+        "  reconcile: {{ mode: manual, debounce: 5ms }}\n  inbound:\n    github: {{ secret: {SECRET} }}\n{rest}"
+    ))
 }
 
 fn text(out: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    )
 }
 
 const LOGGER: &str = "  outbound:\n    event-logger: { url: \"https://log.example.com/events\", events: [message.received], secret: first }\n";
@@ -24,10 +30,17 @@ fn plan_then_apply_then_plan_prints_no_changes() {
     assert_eq!(plan.status.code(), Some(2), "{}", text(&plan));
     let shown = String::from_utf8(plan.stdout).unwrap();
     insta::assert_snapshot!("plan", shown);
-    assert!(!shown.contains("first") && !shown.contains("second"), "a plan shows no secret");
+    assert!(
+        !shown.contains("first") && !shown.contains("second"),
+        "a plan shows no secret"
+    );
     let apply = gateway.cli(&["apply", "--yes"]);
     assert!(apply.status.success(), "{}", text(&apply));
-    assert!(text(&apply).contains("Apply complete! Generation 2: 1 added, 1 changed, 0 replaced, 0 deleted."), "{}", text(&apply));
+    assert!(
+        text(&apply).contains("Apply complete! Generation 2: 1 added, 1 changed, 0 replaced, 0 deleted."),
+        "{}",
+        text(&apply)
+    );
     let again = gateway.cli(&["plan", "--detailed-exitcode"]);
     assert_eq!(again.status.code(), Some(0), "{}", text(&again));
     assert!(text(&again).contains("No changes. The gateway matches the document."));
@@ -40,9 +53,16 @@ fn the_plan_comes_as_json_and_as_markdown() {
     let json = gateway.cli(&["plan", "--format", "json"]);
     let plan: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     let schema: serde_json::Value = serde_json::from_str(include_str!("../../schema/plan.schema.json")).unwrap();
-    let errors: Vec<_> = jsonschema::validator_for(&schema).unwrap().iter_errors(&plan).map(|e| e.to_string()).collect();
+    let errors: Vec<_> = jsonschema::validator_for(&schema)
+        .unwrap()
+        .iter_errors(&plan)
+        .map(|e| e.to_string())
+        .collect();
     assert!(errors.is_empty(), "{errors:?}");
-    assert_eq!(plan["summary"], serde_json::json!({ "add": 1, "change": 1, "replace": 0, "delete": 0 }));
+    assert_eq!(
+        plan["summary"],
+        serde_json::json!({ "add": 1, "change": 1, "replace": 0, "delete": 0 })
+    );
     assert_eq!(plan["base"]["generation"], 1);
     let markdown = gateway.cli(&["plan", "--format", "markdown"]);
     assert!(text(&markdown).starts_with("<!-- openclaw-plan -->"));
@@ -54,12 +74,19 @@ fn a_stale_plan_is_refused_with_what_moved() {
     gateway.save(&manual(LOGGER_V2));
     assert!(gateway.cli(&["plan", "--out", "saved.plan"]).status.success());
     let saved = std::fs::read_to_string(gateway.path("saved.plan")).unwrap();
-    assert!(!saved.contains("second") && !saved.contains("inbound:"), "neither document nor secret: {saved}");
+    assert!(
+        !saved.contains("second") && !saved.contains("inbound:"),
+        "neither document nor secret: {saved}"
+    );
     assert!(text(&gateway.cli(&["show", "saved.plan"])).contains("webhooks.outbound.event-logger  update in place"));
     assert!(gateway.cli(&["apply", "--yes"]).status.success());
     let stale = gateway.cli(&["apply", "saved.plan", "--yes"]);
     assert_eq!(stale.status.code(), Some(1));
-    assert!(text(&stale).contains("stale") && text(&stale).contains("generation 2"), "{}", text(&stale));
+    assert!(
+        text(&stale).contains("stale") && text(&stale).contains("generation 2"),
+        "{}",
+        text(&stale)
+    );
 }
 
 #[test]
@@ -91,14 +118,22 @@ fn history_export_and_rollback_tell_and_undo() {
     assert!(gateway.cli(&["apply", "--yes"]).status.success());
     let history = gateway.cli(&["history", "--json"]);
     let history: serde_json::Value = serde_json::from_slice(&history.stdout).unwrap();
-    let causes: Vec<_> = history["items"].as_array().unwrap().iter().map(|g| g["cause"].as_str().unwrap()).collect();
+    let causes: Vec<_> = history["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|g| g["cause"].as_str().unwrap())
+        .collect();
     assert_eq!(causes, ["apply", "start"]);
     let first = gateway.cli(&["export", "--generation", "1"]);
     assert_eq!(String::from_utf8(first.stdout).unwrap(), manual(LOGGER));
     let back = gateway.cli(&["rollback", "1", "--yes", "--allow-deletes"]);
     assert!(back.status.success(), "{}", text(&back));
     assert_eq!(gateway.generation(), 3);
-    assert_eq!(std::fs::read_to_string(gateway.path("openclaw.yaml")).unwrap(), manual(LOGGER));
+    assert_eq!(
+        std::fs::read_to_string(gateway.path("openclaw.yaml")).unwrap(),
+        manual(LOGGER)
+    );
 }
 
 #[test]
@@ -107,14 +142,26 @@ fn a_push_replaces_the_gateways_own_file_and_a_stale_push_does_not() {
     std::fs::write(gateway.path("other.yaml"), manual(LOGGER_V2)).unwrap();
     let push = gateway.cli(&["apply", "-f", "other.yaml", "--yes"]);
     assert!(push.status.success(), "{}", text(&push));
-    assert_eq!(std::fs::read_to_string(gateway.path("openclaw.yaml")).unwrap(), manual(LOGGER_V2));
-    let stale = gateway.post("/v1/apply", &serde_json::json!({ "document": manual(""), "baseGeneration": 1 }));
+    assert_eq!(
+        std::fs::read_to_string(gateway.path("openclaw.yaml")).unwrap(),
+        manual(LOGGER_V2)
+    );
+    let stale = gateway.post(
+        "/v1/apply",
+        &serde_json::json!({ "document": manual(""), "baseGeneration": 1 }),
+    );
     assert_eq!(stale.status, 409, "{}", stale.text());
     let without = gateway.post("/v1/apply", &serde_json::json!({ "document": manual("") }));
     assert_eq!(without.status, 428, "{}", without.text());
-    let broken = gateway.post("/v1/apply", &serde_json::json!({ "document": "webhooks: [", "baseGeneration": 2 }));
+    let broken = gateway.post(
+        "/v1/apply",
+        &serde_json::json!({ "document": "webhooks: [", "baseGeneration": 2 }),
+    );
     assert_eq!(broken.status, 422, "{}", broken.text());
-    assert_eq!(std::fs::read_to_string(gateway.path("openclaw.yaml")).unwrap(), manual(LOGGER_V2));
+    assert_eq!(
+        std::fs::read_to_string(gateway.path("openclaw.yaml")).unwrap(),
+        manual(LOGGER_V2)
+    );
 }
 
 #[test]
@@ -122,8 +169,20 @@ fn without_a_gateway_plan_compares_with_the_last_applied_generation() {
     let gateway = Gateway::start(&manual(LOGGER));
     let (dir, _) = gateway.kill();
     std::fs::write(dir.path().join("openclaw.yaml"), manual(LOGGER_V2)).unwrap();
-    let plan = crate::harness::openclaw().arg("plan").current_dir(dir.path()).output().unwrap();
+    let plan = crate::harness::openclaw()
+        .arg("plan")
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
     assert!(plan.status.success(), "{}", text(&plan));
-    assert!(text(&plan).contains("no gateway") && text(&plan).contains("generation 1"), "{}", text(&plan));
-    assert!(text(&plan).contains("webhooks.outbound.audit  create"), "{}", text(&plan));
+    assert!(
+        text(&plan).contains("no gateway") && text(&plan).contains("generation 1"),
+        "{}",
+        text(&plan)
+    );
+    assert!(
+        text(&plan).contains("webhooks.outbound.audit  create"),
+        "{}",
+        text(&plan)
+    );
 }

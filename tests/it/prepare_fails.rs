@@ -16,10 +16,28 @@ fn a_failing_prepare_at_each_step_leaves_all_as_it_was() {
     let gateway = Gateway::start(&document(GOOD));
     let also = "    other: { platform: token, secret: fine }\n";
     let cases = [
-        ("a missing secret of a route", format!("{GOOD}{also}    bad: {{ platform: token, secret: {{ env: NOT_SET_ANYWHERE }} }}\n")),
-        ("a missing secret of a sender", format!("{GOOD}{also}  outbound:\n    bad: {{ url: \"{}\", secret: {{ file: ./absent }} }}\n", receiver.url("/"))),
-        ("a missing client certificate", format!("{GOOD}{also}  outbound:\n    bad: {{ url: \"{}\", tls: {{ ca: ./absent.pem }} }}\n", receiver.url("/"))),
-        ("an address that egress refuses", format!("{GOOD}{also}  outbound:\n    bad: {{ url: \"http://10.1.2.3/\" }}\n")),
+        (
+            "a missing secret of a route",
+            format!("{GOOD}{also}    bad: {{ platform: token, secret: {{ env: NOT_SET_ANYWHERE }} }}\n"),
+        ),
+        (
+            "a missing secret of a sender",
+            format!(
+                "{GOOD}{also}  outbound:\n    bad: {{ url: \"{}\", secret: {{ file: ./absent }} }}\n",
+                receiver.url("/")
+            ),
+        ),
+        (
+            "a missing client certificate",
+            format!(
+                "{GOOD}{also}  outbound:\n    bad: {{ url: \"{}\", tls: {{ ca: ./absent.pem }} }}\n",
+                receiver.url("/")
+            ),
+        ),
+        (
+            "an address that egress refuses",
+            format!("{GOOD}{also}  outbound:\n    bad: {{ url: \"http://10.1.2.3/\" }}\n"),
+        ),
     ];
     for (what, text) in cases {
         gateway.save(&document(&text));
@@ -27,7 +45,10 @@ fn a_failing_prepare_at_each_step_leaves_all_as_it_was() {
     }
     for (what, server) in [
         ("an address in use", format!("{{ listen: \"{taken}\" }}")),
-        ("a missing certificate", "{ listen: \"127.0.0.1:0\", tls: { cert: ./absent.crt, key: ./absent.key } }".to_owned()),
+        (
+            "a missing certificate",
+            "{ listen: \"127.0.0.1:0\", tls: { cert: ./absent.crt, key: ./absent.key } }".to_owned(),
+        ),
     ] {
         let text = document(&format!("{GOOD}{also}")).replacen("{ listen: \"127.0.0.1:0\" }", &server, 1);
         gateway.save(&text);
@@ -40,17 +61,33 @@ fn a_failing_prepare_at_each_step_leaves_all_as_it_was() {
 fn unchanged(gateway: &Gateway, what: &str) {
     eventually(what, || {
         let status = gateway.status();
-        let failed = status["conditions"].as_array().unwrap().iter().any(|c| c["reason"] == "PrepareFailed");
+        let failed = status["conditions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|c| c["reason"] == "PrepareFailed");
         failed.then_some(())
     });
     assert_eq!(gateway.generation(), 1, "{what}");
-    assert_eq!(github("/webhook/github", what).send(gateway.public).status, 200, "{what}");
-    assert_eq!(Request::post("/webhook/other", "{}").send(gateway.public).status, 404, "{what}: nothing half done");
+    assert_eq!(
+        github("/webhook/github", what).send(gateway.public).status,
+        200,
+        "{what}"
+    );
+    assert_eq!(
+        Request::post("/webhook/other", "{}").send(gateway.public).status,
+        404,
+        "{what}: nothing half done"
+    );
     // Each case begins from a document that is applied.
     gateway.save(&document(GOOD));
     eventually("the good document is in force again", || {
         let status = gateway.status();
-        let applied = status["conditions"].as_array().unwrap().iter().any(|c| c["type"] == "Applied" && c["status"] == "True");
+        let applied = status["conditions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|c| c["type"] == "Applied" && c["status"] == "True");
         applied.then_some(())
     });
 }
@@ -61,9 +98,16 @@ fn a_missing_secret_at_a_start_degrades_one_route_until_its_file_comes() {
         "  reconcile: {{ debounce: 20ms }}\n  inbound:\n    github: {{ secret: {SECRET} }}\n    late: {{ platform: token, secret: {{ file: ./late.secret }} }}\n"
     ));
     let gateway = Gateway::start(&text);
-    let late = || Request::post("/webhook/late", "{}").header("Authorization", "Bearer now").send(gateway.public);
+    let late = || {
+        Request::post("/webhook/late", "{}")
+            .header("Authorization", "Bearer now")
+            .send(gateway.public)
+    };
     assert_eq!(late().status, 503);
-    assert_eq!(github("/webhook/github", "others-serve").send(gateway.public).status, 200);
+    assert_eq!(
+        github("/webhook/github", "others-serve").send(gateway.public).status,
+        200
+    );
     let route = gateway.json("/v1/webhooks/inbound/late");
     assert_eq!(route["conditions"][0]["reason"], "SecretMissing", "{route}");
     // A change elsewhere does not fail because of it.
@@ -76,11 +120,16 @@ fn a_missing_secret_at_a_start_degrades_one_route_until_its_file_comes() {
 fn a_changed_secret_file_takes_effect_in_place() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("token"), "one").unwrap();
-    let text = document("  reconcile: { debounce: 20ms }\n  inbound:\n    t: { platform: token, secret: { file: ./token } }\n");
+    let text = document(
+        "  reconcile: { debounce: 20ms }\n  inbound:\n    t: { platform: token, secret: { file: ./token } }\n",
+    );
     fs::write(dir.path().join("openclaw.yaml"), text).unwrap();
     let gateway = Gateway::start_in(dir.into(), Vec::new());
     let with = |token: &str| {
-        Request::post("/webhook/t", "{}").header("Authorization", format!("Bearer {token}")).send(gateway.public).status
+        Request::post("/webhook/t", "{}")
+            .header("Authorization", format!("Bearer {token}"))
+            .send(gateway.public)
+            .status
     };
     assert_eq!((with("one"), with("two")), (200, 401));
     fs::write(gateway.path("token"), "two").unwrap();
@@ -92,6 +141,8 @@ fn a_changed_secret_file_takes_effect_in_place() {
 #[test]
 fn a_second_gateway_on_the_same_store_names_the_first() {
     let gateway = Gateway::start(&document(GOOD));
-    let Err(output) = Gateway::try_start_in(gateway.dir.clone(), Vec::new()) else { panic!("a second gateway started") };
+    let Err(output) = Gateway::try_start_in(gateway.dir.clone(), Vec::new()) else {
+        panic!("a second gateway started")
+    };
     assert!(output.contains(&gateway.pid().to_string()), "{output}");
 }

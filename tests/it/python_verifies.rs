@@ -25,7 +25,11 @@ def verify_webhook(payload, signature, secret):
 fn python() -> Option<PathBuf> {
     let prepared = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python");
     let python = if prepared.exists() { prepared } else { "python3".into() };
-    let runs = Command::new(&python).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let runs = Command::new(&python)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
     runs.is_ok_and(|s| s.success()).then_some(python)
 }
 
@@ -35,9 +39,19 @@ fn run(script: &str, input: &serde_json::Value) -> Option<String> {
         eprintln!("skipped: there is no Python on this machine");
         return None;
     };
-    let mut child =
-        Command::new(python).arg("-c").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.to_string().as_bytes()).unwrap();
+    let mut child = Command::new(python)
+        .arg("-c")
+        .arg(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.to_string().as_bytes())
+        .unwrap();
     let out = child.wait_with_output().unwrap();
     if out.status.code() == Some(77) {
         eprintln!("skipped: the Python library standardwebhooks is not installed (tests/run installs it)");
@@ -74,7 +88,10 @@ fn the_tutorials_verify_webhook_accepts_the_header_and_the_raw_body() {
 #[test]
 fn the_standard_webhooks_library_accepts_the_trio_with_each_of_two_secrets() {
     let receiver = Receiver::start();
-    let secrets = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_p/U5dEM1nqdsUL6Cx38fiToGCSW1GjMs"];
+    let secrets = [
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "whsec_p/U5dEM1nqdsUL6Cx38fiToGCSW1GjMs",
+    ];
     let gateway = Gateway::start(&document(&format!(
         "  inbound:\n    github: {{ secret: {SECRET} }}\n  outbound:\n    out: {{ url: \"{}\", secret: [\"{}\", \"{}\"] }}\n",
         receiver.url("/"),
@@ -108,5 +125,8 @@ except WebhookVerificationError:
         },
     });
     let Some(said) = run(script, &input) else { return };
-    assert_eq!(said.lines().collect::<Vec<_>>(), ["webhook.received", "webhook.received", "refused"]);
+    assert_eq!(
+        said.lines().collect::<Vec<_>>(),
+        ["webhook.received", "webhook.received", "refused"]
+    );
 }

@@ -13,7 +13,11 @@ fn two_hundred_reconciles_under_load_lose_no_request_and_no_event() {
     let version = |n: usize| {
         document(&format!(
             "  reconcile: {{ debounce: 5ms }}\n  inbound:\n    github: {{ secret: {SECRET}, description: \"version {n}\" }}\n{}  outbound:\n    all: {{ url: \"{}\", secret: s{}, timeout: {} }}\n",
-            if n.is_multiple_of(2) { "    extra: { platform: token, secret: t }\n" } else { "" },
+            if n.is_multiple_of(2) {
+                "    extra: { platform: token, secret: t }\n"
+            } else {
+                ""
+            },
             receiver.url("/"),
             n % 3,
             5000 + n
@@ -61,7 +65,9 @@ fn an_unrelated_change_keeps_connections_and_counters() {
 #[test]
 fn a_listener_rebind_refuses_no_connection() {
     let at = |listen: SocketAddr| {
-        format!("webhooks:\n  server: {{ listen: \"{listen}\" }}\n  admin: {{ listen: \"127.0.0.1:0\" }}\n  inbound:\n    github: {{ secret: {SECRET} }}\n")
+        format!(
+            "webhooks:\n  server: {{ listen: \"{listen}\" }}\n  admin: {{ listen: \"127.0.0.1:0\" }}\n  inbound:\n    github: {{ secret: {SECRET} }}\n"
+        )
     };
     let gateway = Gateway::start(&at("127.0.0.1:0".parse().unwrap()));
     let port = gateway.public.port();
@@ -90,16 +96,26 @@ fn a_listener_rebind_refuses_no_connection() {
         })
         .collect();
     for round in 0..6 {
-        let host = if round % 2 == 0 { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+        let host = if round % 2 == 0 {
+            Ipv4Addr::UNSPECIFIED
+        } else {
+            Ipv4Addr::LOCALHOST
+        };
         let before = made.load(Ordering::Relaxed);
         gateway.save_and_wait(&at((host, port).into()));
-        eventually("requests go on", || (made.load(Ordering::Relaxed) > before + 20).then_some(()));
+        eventually("requests go on", || {
+            (made.load(Ordering::Relaxed) > before + 20).then_some(())
+        });
     }
     stop.store(true, Ordering::Relaxed);
     for thread in threads {
         assert_eq!(thread.join().unwrap(), Ok(()));
     }
-    assert_eq!(kept.send(&github("/webhook/github", "after")).unwrap().status, 200, "the first connection is kept");
+    assert_eq!(
+        kept.send(&github("/webhook/github", "after")).unwrap().status,
+        200,
+        "the first connection is kept"
+    );
 }
 
 #[test]
@@ -112,7 +128,10 @@ fn a_hanging_endpoint_does_not_slow_another() {
         hanging.url("/")
     )));
     for n in 0..200 {
-        assert_eq!(github("/webhook/github", &format!("h{n}")).send(gateway.public).status, 200);
+        assert_eq!(
+            github("/webhook/github", &format!("h{n}")).send(gateway.public).status,
+            200
+        );
     }
     healthy.wait_for(200);
     assert!(hanging.count() >= 1, "the hanging endpoint was tried too");
@@ -129,7 +148,10 @@ fn deleting_a_sender_drains_it_and_pausing_keeps_its_backlog() {
     };
     let gateway = Gateway::start(&version(true));
     for n in 0..5 {
-        assert_eq!(github("/webhook/github", &format!("p{n}")).send(gateway.public).status, 200);
+        assert_eq!(
+            github("/webhook/github", &format!("p{n}")).send(gateway.public).status,
+            200
+        );
     }
     assert_eq!(gateway.json("/v1/webhooks/outbound/all")["sender"]["owed"], 5);
     assert_eq!(receiver.count(), 0);

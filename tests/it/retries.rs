@@ -13,17 +13,32 @@ fn gateway(receiver: &Receiver, fields: &str) -> Gateway {
 #[test]
 fn an_endpoint_that_is_away_gets_the_event_when_it_is_back() {
     let receiver = Receiver::start();
-    let gateway = gateway(&receiver, "retrySchedule: [50ms, 50ms, 100ms, 200ms, 500ms, 1s, 2s, 2s, 2s, 2s, 2s, 2s]");
+    let gateway = gateway(
+        &receiver,
+        "retrySchedule: [50ms, 50ms, 100ms, 200ms, 500ms, 1s, 2s, 2s, 2s, 2s, 2s, 2s]",
+    );
     let address = receiver.stop();
     assert_eq!(github("/webhook/github", "away").send(gateway.public).status, 200);
     eventually("an attempt failed", || {
         let logs = gateway.json("/v1/logs?sender=out&failed=true");
-        logs["items"].as_array().unwrap().iter().any(|l| l["error"] == "connect").then_some(())
+        logs["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|l| l["error"] == "connect")
+            .then_some(())
     });
     let back = Receiver::start_at(address);
     let received = back.wait_for(1);
     assert_eq!(received[0].json()["data"]["deliveryId"], "away");
-    assert!(received[0].header("x-openclaw-attempt").unwrap().parse::<u32>().unwrap() > 1);
+    assert!(
+        received[0]
+            .header("x-openclaw-attempt")
+            .unwrap()
+            .parse::<u32>()
+            .unwrap()
+            > 1
+    );
 }
 
 #[test]
@@ -39,9 +54,17 @@ fn attempts_never_exceed_retries_plus_one_and_end_as_a_dead_letter() {
     assert_eq!((&dead["reason"], &dead["sender"]), (&"exhausted".into(), &"out".into()));
     let received = receiver.received();
     assert_eq!(received.len(), 4);
-    let attempts: Vec<_> = received.iter().map(|r| r.header("x-openclaw-attempt").unwrap().to_owned()).collect();
+    let attempts: Vec<_> = received
+        .iter()
+        .map(|r| r.header("x-openclaw-attempt").unwrap().to_owned())
+        .collect();
     assert_eq!(attempts, ["1", "2", "3", "4"]);
-    let of = |header: &str| received.iter().map(|r| r.header(header).unwrap().to_owned()).collect::<std::collections::BTreeSet<_>>();
+    let of = |header: &str| {
+        received
+            .iter()
+            .map(|r| r.header(header).unwrap().to_owned())
+            .collect::<std::collections::BTreeSet<_>>()
+    };
     assert_eq!(of("x-openclaw-delivery").len(), 1, "one delivery");
     assert_eq!(of("webhook-id").len(), 1, "one event");
     // The story of the event says all of it.
@@ -59,7 +82,12 @@ fn a_final_status_is_not_retried_and_a_redirect_is_not_followed() {
         assert_eq!(github("/webhook/github", "final").send(gateway.public).status, 200);
         eventually("a dead letter", || {
             let dead = gateway.json("/v1/dead");
-            dead["items"].as_array().unwrap().iter().any(|d| d["reason"] == "status").then_some(())
+            dead["items"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|d| d["reason"] == "status")
+                .then_some(())
         });
         assert_eq!(receiver.count(), 1, "{status}");
     }
@@ -76,7 +104,12 @@ fn gone_suspends_the_sender_and_the_delivery_stays_owed() {
         (sender["webhook"]["state"] == "suspended" && sender["sender"]["owed"] == 1).then_some(())
     });
     receiver.behave(Behaviour::Answer(200));
-    assert_eq!(gateway.post("/v1/webhooks/outbound/out/resume", &serde_json::json!({})).status, 200);
+    assert_eq!(
+        gateway
+            .post("/v1/webhooks/outbound/out/resume", &serde_json::json!({}))
+            .status,
+        200
+    );
     receiver.wait_for(2);
 }
 
@@ -93,7 +126,11 @@ fn an_event_of_the_api_is_durable_and_its_id_makes_it_idempotent() {
     assert_eq!(again.json()["events"][0]["id"], first.json()["events"][0]["id"]);
     let received = receiver.wait_for(1);
     assert_eq!(received[0].header("x-openclaw-event"), Some("message.sent"));
-    assert!(String::from_utf8(received[0].body.clone()).unwrap().contains(r#""text":"你好""#));
+    assert!(
+        String::from_utf8(received[0].body.clone())
+            .unwrap()
+            .contains(r#""text":"你好""#)
+    );
 }
 
 #[test]
@@ -103,6 +140,10 @@ fn the_gateways_own_life_is_told() {
     receiver.wait_for(1);
     gateway.signal("TERM");
     assert_eq!(gateway.wait(), Some(0));
-    let names: Vec<_> = receiver.received().iter().map(|r| r.header("x-openclaw-event").unwrap().to_owned()).collect();
+    let names: Vec<_> = receiver
+        .received()
+        .iter()
+        .map(|r| r.header("x-openclaw-event").unwrap().to_owned())
+        .collect();
     assert_eq!(names, ["system.started", "system.stopped"]);
 }

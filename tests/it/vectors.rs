@@ -40,12 +40,12 @@ fn run(group: &[Case]) -> Vec<String> {
         "inbound": { first.platform.clone(): first.inbound },
     }});
     let now = first.now.to_string();
-    let gateway = Gateway::start(&document.to_string(), &[("OPENCLAW_TEST_NOW", &now)]);
+    let gateway = Gateway::start_with(&document.to_string(), &[("OPENCLAW_TEST_NOW", &now)]);
     let mut seen = HashSet::new();
     let mut wrong = Vec::new();
     for case in group {
-        let mut reply = send(gateway.server_address(), case);
-        reply.events = new_events(gateway.admin_address(), &case.platform, &mut seen);
+        let mut reply = send(gateway.public, case);
+        reply.events = new_events(gateway.admin, &case.platform, &mut seen);
         wrong.extend(differences(case, &reply));
     }
     wrong

@@ -1,8 +1,8 @@
 //! What the API does: every POST.
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
 use axum::extract::Path;
+use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,11 @@ type Body<T> = Result<Json<T>, JsonRejection>;
 
 fn read<T>(body: Body<T>) -> Answer<T> {
     body.map(|Json(value)| value).map_err(|e| {
-        let status = if e.status() == StatusCode::PAYLOAD_TOO_LARGE { e.status() } else { StatusCode::BAD_REQUEST };
+        let status = if e.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            e.status()
+        } else {
+            StatusCode::BAD_REQUEST
+        };
         Failure::new(status, "the request cannot be read", e.body_text())
     })
 }
@@ -44,13 +48,26 @@ pub(super) async fn plan(api: State, body: Body<PlanRequest>) -> Answer<Json<Pla
         return against(&api, &request, number).await.map(Json);
     }
     let planned = api.reconciler.plan(request.document.map(String::into_bytes)).await?;
-    let path = request.path.unwrap_or_else(|| api.reconciler.path().display().to_string());
+    let path = request
+        .path
+        .unwrap_or_else(|| api.reconciler.path().display().to_string());
     Ok(Json(plan_document(planned, path, request.git_commit)))
 }
 
 fn plan_document(planned: Planned, path: String, git_commit: Option<String>) -> PlanDocument {
-    let base = Base { generation: Some(planned.base.number), sha256: Some(planned.base.sha256) };
-    let mut document = PlanDocument::new(&planned.plan, base, DocumentRow { path, sha256: planned.sha256, git_commit });
+    let base = Base {
+        generation: Some(planned.base.number),
+        sha256: Some(planned.base.sha256),
+    };
+    let mut document = PlanDocument::new(
+        &planned.plan,
+        base,
+        DocumentRow {
+            path,
+            sha256: planned.sha256,
+            git_commit,
+        },
+    );
     document.held = planned.held;
     document.not_checked = planned.not_checked;
     document.diagnostics = planned.diagnostics.iter().map(DiagnosticRow::from).collect();
@@ -70,11 +87,17 @@ async fn against(api: &Api, request: &PlanRequest, number: u64) -> Answer<PlanDo
     let view = api.reconciler.view();
     let wanted = match &request.document {
         Some(text) => text.clone().into_bytes(),
-        None => tokio::fs::read(&view.path).await.map_err(|e| Rejected::File(format!("{}: {e}", view.path.display())))?,
+        None => tokio::fs::read(&view.path)
+            .await
+            .map_err(|e| Rejected::File(format!("{}: {e}", view.path.display())))?,
     };
     let path = request.path.clone().unwrap_or_else(|| view.path.display().to_string());
     let load = |shown: &str, bytes: &[u8]| {
-        let loaded = document::load(&document::Source { path: shown, format: view.format, text: bytes });
+        let loaded = document::load(&document::Source {
+            path: shown,
+            format: view.format,
+            text: bytes,
+        });
         match loaded.desired {
             Some(desired) => Ok((desired, loaded.diagnostics)),
             None => Err(Rejected::Document(loaded.diagnostics)),
@@ -109,7 +132,9 @@ pub(super) async fn apply(api: State, body: Body<ApplyRequest>) -> Answer<Json<A
         return Err(Problem::new(428, Problem::BASE_MISSING, "base generation missing", detail).into());
     };
     let outcome = if let Some(number) = request.rollback_to {
-        api.reconciler.rollback(number, Some(base), request.allow_deletes, request.who).await?
+        api.reconciler
+            .rollback(number, Some(base), request.allow_deletes, request.who)
+            .await?
     } else {
         let proposal = Proposal {
             document: request.document.into_bytes(),
@@ -145,7 +170,10 @@ fn same_format(api: &Api, format: Option<crate::admin::wire::DocumentFormat>) ->
             422,
             Problem::DOCUMENT,
             "another format",
-            format!("the gateway's document is {}: send one in its format", view.path.display()),
+            format!(
+                "the gateway's document is {}: send one in its format",
+                view.path.display()
+            ),
         )
         .into()),
         _ => Ok(()),
@@ -162,13 +190,22 @@ impl From<Rejected> for Failure {
                 problem.into()
             }
             Rejected::Prepare(found) => {
-                let mut problem =
-                    Problem::new(422, Problem::PREPARE, "the document cannot be prepared", "nothing was changed");
+                let mut problem = Problem::new(
+                    422,
+                    Problem::PREPARE,
+                    "the document cannot be prepared",
+                    "nothing was changed",
+                );
                 problem.reasons = found.iter().map(ToString::to_string).collect();
                 problem.into()
             }
             Rejected::Held(held) => {
-                let mut problem = Problem::new(409, Problem::HELD, "held", "it deletes more than it may without being told to");
+                let mut problem = Problem::new(
+                    409,
+                    Problem::HELD,
+                    "held",
+                    "it deletes more than it may without being told to",
+                );
                 problem.reasons = held.reasons;
                 problem.hints = vec!["`openclaw apply --allow-deletes` carries it out".to_owned()];
                 problem.into()
@@ -235,35 +272,66 @@ struct PublishedEvent {
 pub(super) async fn publish(api: State, body: Body<PublishAll>) -> Answer<(StatusCode, Json<Published>)> {
     let PublishAll(events) = read(body)?;
     if events.len() > MOST_EVENTS {
-        return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "too many events", format!("at most {MOST_EVENTS} in one request")));
+        return Err(Failure::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too many events",
+            format!("at most {MOST_EVENTS} in one request"),
+        ));
     }
     let now = api.clock.now();
-    let events = events.into_iter().enumerate().map(|(at, event)| new_event(at, event, now)).collect::<Answer<_>>()?;
-    let append = Append { request: None, events, now_ms: now.as_millisecond() };
+    let events = events
+        .into_iter()
+        .enumerate()
+        .map(|(at, event)| new_event(at, event, now))
+        .collect::<Answer<_>>()?;
+    let append = Append {
+        request: None,
+        events,
+        now_ms: now.as_millisecond(),
+    };
     let appended = api.store.append(append).await?;
-    let events = appended.into_iter().map(|e| PublishedEvent { id: e.id, duplicate: e.duplicate }).collect();
+    let events = appended
+        .into_iter()
+        .map(|e| PublishedEvent {
+            id: e.id,
+            duplicate: e.duplicate,
+        })
+        .collect();
     Ok((StatusCode::ACCEPTED, Json(Published { events })))
 }
 
 fn new_event(at: usize, publish: Publish, now: Timestamp) -> Answer<NewEvent> {
     let bad = |detail: String| Failure::bad_request(format!("events[{at}]: {detail}"));
-    let name = EventName::parse(&publish.event)
-        .ok_or_else(|| bad(format!("`{}` is no event name: lower-case words joined by dots, such as message.sent", publish.event)))?;
+    let name = EventName::parse(&publish.event).ok_or_else(|| {
+        bad(format!(
+            "`{}` is no event name: lower-case words joined by dots, such as message.sent",
+            publish.event
+        ))
+    })?;
     if name.is_gateways_own() {
         return Err(bad("`gateway.*` are the gateway's own events".to_owned()));
     }
     let timestamp = match &publish.timestamp {
-        Some(text) => text.parse().map_err(|_| bad(format!("timestamp: `{text}` is no RFC 3339 time")))?,
+        Some(text) => text
+            .parse()
+            .map_err(|_| bad(format!("timestamp: `{text}` is no RFC 3339 time")))?,
         None => now,
     };
     // Compact, in order, to the digit.
     let data: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(publish.data.get()).map_err(|_| bad("data must be an object".to_owned()))?;
-    let session = data.get("sessionId").and_then(|session| session.as_str()).map(Into::into);
+    let session = data
+        .get("sessionId")
+        .and_then(|session| session.as_str())
+        .map(Into::into);
     let data = serde_json::value::to_raw_value(&data).map_err(|e| bad(e.to_string()))?;
     let key = match publish.id {
         Some(id) if id.is_empty() => return Err(bad("id is empty".to_owned())),
-        Some(id) => Some(DedupeKey { scope: API_SCOPE.into(), key: id, expires_ms: now.as_millisecond() + API_DEDUPE_MS }),
+        Some(id) => Some(DedupeKey {
+            scope: API_SCOPE.into(),
+            key: id,
+            expires_ms: now.as_millisecond() + API_DEDUPE_MS,
+        }),
         None => None,
     };
     let event = Event {

@@ -31,7 +31,12 @@ impl Guard {
         let any_literal = matches!(host.as_str(), "0.0.0.0" | "::");
         let mut hosts = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned(), host];
         hosts.extend(settings.allowed_hosts.iter().map(|host| host_of(host)));
-        Self { tokens: settings.tokens.clone(), hosts, any_literal, configured: true }
+        Self {
+            tokens: settings.tokens.clone(),
+            hosts,
+            any_literal,
+            configured: true,
+        }
     }
 
     pub(super) fn check(&self, method: &Method, path: &str, headers: &HeaderMap, peer: &Peer) -> Result<(), Failure> {
@@ -44,24 +49,35 @@ impl Guard {
         }
         // No browser speaks over a unix socket.
         if peer.address != PeerAddress::Unix && !self.is_ours(headers) {
-            return refuse(StatusCode::MISDIRECTED_REQUEST, "the Host is not ours: add it to webhooks.admin.allowedHosts");
+            return refuse(
+                StatusCode::MISDIRECTED_REQUEST,
+                "the Host is not ours: add it to webhooks.admin.allowedHosts",
+            );
         }
         if !Self::is_same_site(headers) {
             return refuse(StatusCode::FORBIDDEN, "requests of other sites are refused");
         }
         if !self.tokens.is_empty() && !self.has_token(headers) {
-            return refuse(StatusCode::UNAUTHORIZED, "a bearer token is needed: set OPENCLAW_ADMIN_TOKEN");
+            return refuse(
+                StatusCode::UNAUTHORIZED,
+                "a bearer token is needed: set OPENCLAW_ADMIN_TOKEN",
+            );
         }
         let is_write = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
         if is_write && !is_json(headers) {
-            return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "writes need content-type: application/json");
+            return refuse(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "writes need content-type: application/json",
+            );
         }
         Ok(())
     }
 
     fn is_ours(&self, headers: &HeaderMap) -> bool {
         let mut values = headers.get_all(header::HOST).iter();
-        let (Some(host), None) = (values.next(), values.next()) else { return false };
+        let (Some(host), None) = (values.next(), values.next()) else {
+            return false;
+        };
         let host = host_of(host.to_str().unwrap_or_default());
         self.hosts.contains(&host) || (self.any_literal && host.parse::<std::net::IpAddr>().is_ok())
     }
@@ -69,33 +85,52 @@ impl Guard {
     /// A page of another origin is refused: by what its browser says of the site, or by its Origin, which must be a Host of
     /// ours.
     fn is_same_site(headers: &HeaderMap) -> bool {
-        if headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site") {
+        if headers
+            .get("sec-fetch-site")
+            .is_some_and(|site| site == "cross-site" || site == "same-site")
+        {
             return false;
         }
         match headers.get(header::ORIGIN) {
             None => true,
             Some(origin) => {
                 let origin = origin.to_str().unwrap_or_default();
-                let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-                origin.split_once("://").is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
+                let host = headers
+                    .get(header::HOST)
+                    .and_then(|host| host.to_str().ok())
+                    .unwrap_or_default();
+                origin
+                    .split_once("://")
+                    .is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
             }
         }
     }
 
     fn has_token(&self, headers: &HeaderMap) -> bool {
-        let sent = headers.get(header::AUTHORIZATION).map(http::HeaderValue::as_bytes).unwrap_or_default();
+        let sent = headers
+            .get(header::AUTHORIZATION)
+            .map(http::HeaderValue::as_bytes)
+            .unwrap_or_default();
         let sent = match sent.split_at_checked(7) {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"Bearer ") => token,
             _ => return false,
         };
         // Every token is compared, so that the time says nothing about which of them matched.
-        self.tokens.iter().fold(false, |found, token| token.matches(sent) | found)
+        self.tokens
+            .iter()
+            .fold(false, |found, token| token.matches(sent) | found)
     }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    value
+        .split(';')
+        .next()
+        .is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
 }
 
 /// The host of an authority, lower case, without port and brackets.
@@ -128,23 +163,40 @@ mod tests {
     fn check(guard: &Guard, method: Method, headers: &[(&str, &str)]) -> u16 {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.append(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+            map.append(
+                http::HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                value.parse().unwrap(),
+            );
         }
-        let peer = Peer { address: PeerAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 9))), tls: false };
-        guard.check(&method, "/v1/status", &map, &peer).map_or_else(|failure| failure.0.status, |()| 200)
+        let peer = Peer {
+            address: PeerAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 9))),
+            tls: false,
+        };
+        guard
+            .check(&method, "/v1/status", &map, &peer)
+            .map_or_else(|failure| failure.0.status, |()| 200)
     }
 
     #[test]
     fn only_our_own_hosts_are_answered() {
         let guard = guard("127.0.0.1:8791", &[]);
-        for host in ["127.0.0.1:8791", "localhost:1", "LOCALHOST", "gateway.internal:443", "[::1]:8791"] {
+        for host in [
+            "127.0.0.1:8791",
+            "localhost:1",
+            "LOCALHOST",
+            "gateway.internal:443",
+            "[::1]:8791",
+        ] {
             assert_eq!(check(&guard, Method::GET, &[("host", host)]), 200, "{host}");
         }
         for host in ["evil.example", "127.0.0.1.evil.example", "10.0.0.1", ""] {
             assert_eq!(check(&guard, Method::GET, &[("host", host)]), 421, "{host}");
         }
         assert_eq!(check(&guard, Method::GET, &[]), 421);
-        assert_eq!(check(&guard, Method::GET, &[("host", "localhost"), ("host", "evil.example")]), 421);
+        assert_eq!(
+            check(&guard, Method::GET, &[("host", "localhost"), ("host", "evil.example")]),
+            421
+        );
     }
 
     #[test]
@@ -158,7 +210,10 @@ mod tests {
     fn a_foreign_page_is_refused() {
         let guard = guard("127.0.0.1:8791", &[]);
         let host = ("host", "127.0.0.1:8791");
-        assert_eq!(check(&guard, Method::GET, &[host, ("origin", "http://127.0.0.1:8791")]), 200);
+        assert_eq!(
+            check(&guard, Method::GET, &[host, ("origin", "http://127.0.0.1:8791")]),
+            200
+        );
         for (name, value) in [
             ("origin", "https://evil.example"),
             ("origin", "null"),
@@ -166,7 +221,11 @@ mod tests {
             ("sec-fetch-site", "cross-site"),
             ("sec-fetch-site", "same-site"),
         ] {
-            assert_eq!(check(&guard, Method::GET, &[host, (name, value)]), 403, "{name}: {value}");
+            assert_eq!(
+                check(&guard, Method::GET, &[host, (name, value)]),
+                403,
+                "{name}: {value}"
+            );
         }
     }
 
@@ -174,8 +233,18 @@ mod tests {
     fn the_token_is_needed_where_one_is_set() {
         let guard = guard("127.0.0.1:8791", &["old", "new"]);
         let host = ("host", "localhost");
-        for (sent, status) in [("Bearer new", 200), ("bearer old", 200), ("Bearer newer", 401), ("Basic new", 401), ("", 401)] {
-            assert_eq!(check(&guard, Method::GET, &[host, ("authorization", sent)]), status, "{sent}");
+        for (sent, status) in [
+            ("Bearer new", 200),
+            ("bearer old", 200),
+            ("Bearer newer", 401),
+            ("Basic new", 401),
+            ("", 401),
+        ] {
+            assert_eq!(
+                check(&guard, Method::GET, &[host, ("authorization", sent)]),
+                status,
+                "{sent}"
+            );
         }
         assert_eq!(check(&guard, Method::GET, &[host]), 401);
     }
@@ -184,9 +253,20 @@ mod tests {
     fn writes_are_json() {
         let guard = guard("127.0.0.1:8791", &[]);
         let host = ("host", "localhost");
-        assert_eq!(check(&guard, Method::POST, &[host, ("content-type", "application/json; charset=utf-8")]), 200);
+        assert_eq!(
+            check(
+                &guard,
+                Method::POST,
+                &[host, ("content-type", "application/json; charset=utf-8")]
+            ),
+            200
+        );
         for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx"] {
-            assert_eq!(check(&guard, Method::POST, &[host, ("content-type", kind)]), 415, "{kind}");
+            assert_eq!(
+                check(&guard, Method::POST, &[host, ("content-type", kind)]),
+                415,
+                "{kind}"
+            );
         }
         assert_eq!(check(&guard, Method::POST, &[host]), 415);
     }

@@ -23,7 +23,13 @@ pub(super) async fn metrics(api: State) -> Answer<Response> {
     let mut registry = Registry::with_prefix("openclaw");
     registry.register_collector(Box::new(scrape));
     let mut text = String::new();
-    let failed = |_| Failure::new(http::StatusCode::INTERNAL_SERVER_ERROR, "metrics", "they cannot be written");
+    let failed = |_| {
+        Failure::new(
+            http::StatusCode::INTERNAL_SERVER_ERROR,
+            "metrics",
+            "they cannot be written",
+        )
+    };
     encode(&mut text, &registry).map_err(failed)?;
     Ok(([(CONTENT_TYPE, OPEN_METRICS)], text).into_response())
 }
@@ -48,12 +54,17 @@ impl Scrape {
         let totals = api.store.totals().await?;
         let now_ms = api.clock.now_ms();
         Ok(Self {
-            oldest_due_seconds: totals.oldest_owed_ms.map_or(0.0, |ms| seconds(now_ms.saturating_sub(ms))),
+            oldest_due_seconds: totals
+                .oldest_owed_ms
+                .map_or(0.0, |ms| seconds(now_ms.saturating_sub(ms))),
             totals,
             inbound: api.routes.totals(),
             outbound: api.dispatcher.figures(),
             generation: view.generation.number,
-            applied: view.conditions.get(types::APPLIED).is_none_or(|condition| condition.status),
+            applied: view
+                .conditions
+                .get(types::APPLIED)
+                .is_none_or(|condition| condition.status),
             applied_at_seconds: seconds(view.generation.at_ms),
             held: view.held.is_some(),
             degraded: view.degraded.len(),
@@ -72,22 +83,67 @@ impl Collector for Scrape {
         gauge(to, "owed", "Deliveries owed by all senders", self.totals.owed)?;
         gauge(to, "dead_letters", "Deliveries that were given up", self.totals.dead)?;
         gauge(to, "store_bytes", "Bytes of the store on disk", self.totals.bytes)?;
-        real(to, "oldest_owed_age_seconds", "Age of the oldest owed delivery", self.oldest_due_seconds)?;
+        real(
+            to,
+            "oldest_owed_age_seconds",
+            "Age of the oldest owed delivery",
+            self.oldest_due_seconds,
+        )?;
         gauge(to, "in_flight", "Attempts in flight", self.outbound.in_flight as u64)?;
-        gauge(to, "parked_senders", "Senders that wait: breaker, Retry-After, no sockets", self.outbound.parked as u64)?;
-        counter(to, "requests_accepted", "Requests that stored at least one event", self.inbound.accepted)?;
-        counter(to, "events_accepted", "Events stored for inbound webhooks", self.inbound.events)?;
-        counter(to, "duplicates", "Events that repeated one within the dedupe window", self.inbound.duplicates)?;
-        let refused: Vec<_> = self.inbound.refused.iter().map(|(reason, count)| (reason.as_str(), *count)).collect();
+        gauge(
+            to,
+            "parked_senders",
+            "Senders that wait: breaker, Retry-After, no sockets",
+            self.outbound.parked as u64,
+        )?;
+        counter(
+            to,
+            "requests_accepted",
+            "Requests that stored at least one event",
+            self.inbound.accepted,
+        )?;
+        counter(
+            to,
+            "events_accepted",
+            "Events stored for inbound webhooks",
+            self.inbound.events,
+        )?;
+        counter(
+            to,
+            "duplicates",
+            "Events that repeated one within the dedupe window",
+            self.inbound.duplicates,
+        )?;
+        let refused: Vec<_> = self
+            .inbound
+            .refused
+            .iter()
+            .map(|(reason, count)| (reason.as_str(), *count))
+            .collect();
         family(to, "requests_refused", "Requests refused", "reason", &refused)?;
         counter(to, "attempts", "Attempts made", self.outbound.attempts)?;
         counter(to, "deliveries", "Deliveries made", self.outbound.delivered)?;
         counter(to, "attempts_failed", "Attempts that failed", self.outbound.failed)?;
         gauge(to, "config_generation", "The applied generation", self.generation)?;
-        gauge(to, "config_last_apply_ok", "1 where the newest document is applied", u64::from(self.applied))?;
-        real(to, "config_last_apply_timestamp_seconds", "When the applied generation was made", self.applied_at_seconds)?;
+        gauge(
+            to,
+            "config_last_apply_ok",
+            "1 where the newest document is applied",
+            u64::from(self.applied),
+        )?;
+        real(
+            to,
+            "config_last_apply_timestamp_seconds",
+            "When the applied generation was made",
+            self.applied_at_seconds,
+        )?;
         gauge(to, "config_held", "1 while a document is held", u64::from(self.held))?;
-        gauge(to, "degraded", "Webhooks that could not be prepared", self.degraded as u64)
+        gauge(
+            to,
+            "degraded",
+            "Webhooks that could not be prepared",
+            self.degraded as u64,
+        )
     }
 }
 

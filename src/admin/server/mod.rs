@@ -67,8 +67,17 @@ impl Server {
         dispatcher: Arc<Dispatcher>,
         clock: SharedClock,
     ) -> Arc<Self> {
-        let api = Arc::new(Api { reconciler, store, routes, dispatcher, clock });
-        Arc::new(Self { router: router(api), guard: ArcSwap::from_pointee(Guard::default()) })
+        let api = Arc::new(Api {
+            reconciler,
+            store,
+            routes,
+            dispatcher,
+            clock,
+        });
+        Arc::new(Self {
+            router: router(api),
+            guard: ArcSwap::from_pointee(Guard::default()),
+        })
     }
 }
 
@@ -92,16 +101,28 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/reload", post(change::reload))
         .fallback(|| async { Failure::new(StatusCode::NOT_FOUND, "no such path", "see /v1/status") })
         .method_not_allowed_fallback(|| async {
-            Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", "this path takes another method")
+            Failure::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method not allowed",
+                "this path takes another method",
+            )
         })
         .layer(DefaultBodyLimit::max(LARGEST_REQUEST))
         .with_state(api)
 }
 
 impl Handler for Server {
-    fn handle(self: Arc<Self>, request: http::Request<Incoming>, peer: Peer) -> BoxFuture<'static, http::Response<Body>> {
+    fn handle(
+        self: Arc<Self>,
+        request: http::Request<Incoming>,
+        peer: Peer,
+    ) -> BoxFuture<'static, http::Response<Body>> {
         Box::pin(async move {
-            if let Err(refused) = self.guard.load().check(request.method(), request.uri().path(), request.headers(), &peer) {
+            if let Err(refused) =
+                self.guard
+                    .load()
+                    .check(request.method(), request.uri().path(), request.headers(), &peer)
+            {
                 return refused.into_response().map(Body::wrap);
             }
             let answered = self.router.clone().oneshot(request.map(axum::body::Body::new)).await;
@@ -129,7 +150,11 @@ async fn ready(api: State) -> Answer<&'static str> {
     match tokio::time::timeout(HEALTH_TIMEOUT, api.store.totals()).await {
         Ok(Ok(_)) => Ok("ready\n"),
         Ok(Err(e)) => Err(e.into()),
-        Err(_) => Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "not ready", "the store does not answer")),
+        Err(_) => Err(Failure::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not ready",
+            "the store does not answer",
+        )),
     }
 }
 
@@ -173,7 +198,10 @@ impl IntoResponse for Failure {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, axum::Json(&*self.0)).into_response();
         let headers = response.headers_mut();
-        headers.insert("content-type", http::HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            "content-type",
+            http::HeaderValue::from_static("application/problem+json"),
+        );
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert("retry-after", http::HeaderValue::from_static("1"));
         }

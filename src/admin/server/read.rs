@@ -33,7 +33,10 @@ pub(super) struct PageQuery {
 impl PageQuery {
     fn page(&self) -> Page {
         let limit = self.limit.unwrap_or(LIMITS.0).clamp(1, LIMITS.1);
-        Page { limit, cursor: self.cursor.clone() }
+        Page {
+            limit,
+            cursor: self.cursor.clone(),
+        }
     }
 }
 
@@ -66,16 +69,22 @@ pub(super) async fn document(api: State, query: Query<DocumentQuery>) -> Answer<
     let (number, bytes) = match query.generation {
         Some(number) if number != view.generation.number => {
             let (generation, bytes) = api.store.generation(number).await?.ok_or_else(|| {
-                Failure::not_found(format!("generation {number} is not kept: /v1/generations lists those that are"))
+                Failure::not_found(format!(
+                    "generation {number} is not kept: /v1/generations lists those that are"
+                ))
             })?;
             (generation.number, bytes)
         }
         _ => (view.generation.number, view.document.to_vec()),
     };
     let mut headers = HeaderMap::new();
-    let etag = http::HeaderValue::from_str(&format!("\"{number}\"")).map_err(|e| Failure::bad_request(e.to_string()))?;
+    let etag =
+        http::HeaderValue::from_str(&format!("\"{number}\"")).map_err(|e| Failure::bad_request(e.to_string()))?;
     headers.insert("etag", etag);
-    headers.insert("content-type", http::HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(
+        "content-type",
+        http::HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     Ok((headers, bytes).into_response())
 }
 
@@ -83,7 +92,9 @@ pub(super) async fn webhooks(api: State, query: Query<PageQuery>) -> Answer<Json
     let view = api.reconciler.view();
     let page = query.page();
     let after = match &page.cursor {
-        Some(cursor) => Some(Address::parse(cursor).ok_or_else(|| Failure::bad_request("the cursor is not one of ours"))?),
+        Some(cursor) => {
+            Some(Address::parse(cursor).ok_or_else(|| Failure::bad_request("the cursor is not one of ours"))?)
+        }
         None => None,
     };
     let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
@@ -102,15 +113,24 @@ pub(super) async fn webhooks(api: State, query: Query<PageQuery>) -> Answer<Json
     Ok(Json(Listing { items, next }))
 }
 
-pub(super) async fn webhook(api: State, Path((direction, name)): Path<(String, String)>) -> Answer<Json<WebhookDetail>> {
+pub(super) async fn webhook(
+    api: State,
+    Path((direction, name)): Path<(String, String)>,
+) -> Answer<Json<WebhookDetail>> {
     let view = api.reconciler.view();
     let missing = || Failure::not_found(format!("there is no {direction} webhook `{name}` in what runs"));
     let address = show::address(&direction, &name).ok_or_else(missing)?;
     let resource = view.desired.resources.get(&address).ok_or_else(missing)?;
     let row = show::row(&api, &view, &address, resource).ok_or_else(missing)?;
     let conditions = vec![show::ready(&api, &view, &address, &row)];
-    let mut detail =
-        WebhookDetail { webhook: row, conditions, route: None, counters: None, sender: None, live: None };
+    let mut detail = WebhookDetail {
+        webhook: row,
+        conditions,
+        route: None,
+        counters: None,
+        sender: None,
+        live: None,
+    };
     match &address {
         Address::Inbound(name) => {
             detail.route = Some(api.store.route_figures(name.as_str(), midnight()).await?);
@@ -130,7 +150,9 @@ pub(super) async fn webhook(api: State, Path((direction, name)): Path<(String, S
 /// The last midnight of the gateway's own time zone: what "today" means to whoever looks.
 fn midnight() -> i64 {
     let now = ZonedDateTime::now();
-    now.start_of_day().map_or_else(|_| now.timestamp(), |day| day.timestamp()).as_millisecond()
+    now.start_of_day()
+        .map_or_else(|_| now.timestamp(), |day| day.timestamp())
+        .as_millisecond()
 }
 
 pub(super) async fn generations(api: State, query: Query<PageQuery>) -> Answer<Json<Listing<Generation>>> {
@@ -151,7 +173,11 @@ pub(super) struct LogsQuery {
 
 pub(super) async fn logs(api: State, Query(query): Query<LogsQuery>) -> Answer<Json<Listing<LogEntry>>> {
     let view = api.reconciler.view();
-    let page = PageQuery { limit: query.limit, cursor: query.cursor }.page();
+    let page = PageQuery {
+        limit: query.limit,
+        cursor: query.cursor,
+    }
+    .page();
     let log = LogQuery {
         sender: sender(&view, query.sender.as_deref())?,
         route: query.route,
@@ -175,7 +201,11 @@ pub(super) struct DeadLettersQuery {
 
 pub(super) async fn dead(api: State, Query(query): Query<DeadLettersQuery>) -> Answer<Json<Listing<DeadLetter>>> {
     let view = api.reconciler.view();
-    let page = PageQuery { limit: query.limit, cursor: query.cursor }.page();
+    let page = PageQuery {
+        limit: query.limit,
+        cursor: query.cursor,
+    }
+    .page();
     let dead = DeadQuery {
         sender: sender(&view, query.sender.as_deref())?,
         event_id: query.event,
@@ -198,7 +228,11 @@ pub(super) struct EventsQuery {
 }
 
 pub(super) async fn events(api: State, Query(query): Query<EventsQuery>) -> Answer<Json<Listing<EventRow>>> {
-    let page = PageQuery { limit: query.limit, cursor: query.cursor }.page();
+    let page = PageQuery {
+        limit: query.limit,
+        cursor: query.cursor,
+    }
+    .page();
     let events = EventQuery {
         undelivered: query.undelivered,
         name: query.event,
@@ -211,14 +245,17 @@ pub(super) async fn events(api: State, Query(query): Query<EventsQuery>) -> Answ
 
 pub(super) async fn story(api: State, Path(id): Path<String>) -> Answer<Json<Story>> {
     let story = api.store.story(&id).await?;
-    story.map(Json).ok_or_else(|| Failure::not_found(format!("there is no event `{id}`: it may be older than the retention")))
+    story
+        .map(Json)
+        .ok_or_else(|| Failure::not_found(format!("there is no event `{id}`: it may be older than the retention")))
 }
 
 /// A sender that runs, by its name.
 pub(super) fn sender(view: &View, name: Option<&str>) -> Answer<Option<SenderKey>> {
     let Some(text) = name else { return Ok(None) };
     let key = Name::parse(text).ok().and_then(|name| view.keys.get(&name).copied());
-    key.map(Some).ok_or_else(|| Failure::not_found(format!("there is no outbound webhook `{text}` in what runs")))
+    key.map(Some)
+        .ok_or_else(|| Failure::not_found(format!("there is no outbound webhook `{text}` in what runs")))
 }
 
 /// A time: RFC 3339, or how long ago (`15m`, `24h`, `7d`).
@@ -228,7 +265,13 @@ fn since(api: &Api, text: Option<&str>) -> Answer<Option<i64>> {
         return Ok(Some(at.as_millisecond()));
     }
     match crate::document::parse_duration(text) {
-        Some(ago_ms) => Ok(Some(api.clock.now_ms().saturating_sub(i64::try_from(ago_ms).unwrap_or(i64::MAX)))),
-        None => Err(Failure::bad_request(format!("since: `{text}` is neither a time (RFC 3339) nor a duration such as 24h"))),
+        Some(ago_ms) => Ok(Some(
+            api.clock
+                .now_ms()
+                .saturating_sub(i64::try_from(ago_ms).unwrap_or(i64::MAX)),
+        )),
+        None => Err(Failure::bad_request(format!(
+            "since: `{text}` is neither a time (RFC 3339) nor a duration such as 24h"
+        ))),
     }
 }

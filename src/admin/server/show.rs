@@ -18,7 +18,11 @@ use crate::reconcile::{self, View};
 pub(super) fn condition(condition: &reconcile::Condition) -> Condition {
     Condition {
         kind: condition.r#type.clone(),
-        status: if condition.status { ConditionStatus::True } else { ConditionStatus::False },
+        status: if condition.status {
+            ConditionStatus::True
+        } else {
+            ConditionStatus::False
+        },
         reason: condition.reason.clone(),
         message: condition.message.clone(),
         since: condition.since.to_string(),
@@ -29,7 +33,10 @@ pub(super) fn condition(condition: &reconcile::Condition) -> Condition {
 /// Where the document's file stands.
 pub(super) fn document_status(view: &View) -> DocumentStatus {
     let applied = view.conditions.get(types::APPLIED);
-    let missing = view.conditions.get(types::WATCHING).filter(|c| c.reason == reasons::DOCUMENT_MISSING);
+    let missing = view
+        .conditions
+        .get(types::WATCHING)
+        .filter(|c| c.reason == reasons::DOCUMENT_MISSING);
     let state = match applied.map(|c| c.reason.as_str()) {
         _ if missing.is_some() => DocumentState::Missing,
         Some(reasons::PENDING) => DocumentState::Pending,
@@ -39,20 +46,35 @@ pub(super) fn document_status(view: &View) -> DocumentStatus {
         Some(reasons::DOCUMENT_MISSING) => DocumentState::Missing,
         _ => DocumentState::Applied,
     };
-    let told = missing.or(applied).map(|c| c.message.lines().take(100).map(str::to_owned).collect()).unwrap_or_default();
+    let told = missing
+        .or(applied)
+        .map(|c| c.message.lines().take(100).map(str::to_owned).collect())
+        .unwrap_or_default();
     DocumentStatus {
         path: view.path.display().to_string(),
         sha256: view.waiting.clone().or_else(|| Some(view.generation.sha256.clone())),
         mode: if view.manual { Mode::Manual } else { Mode::Auto },
         state,
-        reasons: if state == DocumentState::Applied { Vec::new() } else { told },
+        reasons: if state == DocumentState::Applied {
+            Vec::new()
+        } else {
+            told
+        },
     }
 }
 
 /// One webhook of what runs, as a listing shows it.
 pub(super) fn row(api: &Api, view: &View, address: &Address, resource: &Resource) -> Option<WebhookRow> {
-    let text = |field: &str| resource.effective(field).and_then(|value| value.as_text().map(str::to_owned));
-    let shown = |field: &str| resource.shown(field).and_then(|value| value.as_text().map(str::to_owned));
+    let text = |field: &str| {
+        resource
+            .effective(field)
+            .and_then(|value| value.as_text().map(str::to_owned))
+    };
+    let shown = |field: &str| {
+        resource
+            .shown(field)
+            .and_then(|value| value.as_text().map(str::to_owned))
+    };
     Some(match address {
         Address::Inbound(name) => {
             let (state, reason) = route_state(view, address, resource);
@@ -93,7 +115,10 @@ pub(super) fn row(api: &Api, view: &View, address: &Address, resource: &Resource
 
 fn texts(value: Option<Value>) -> Vec<String> {
     match value {
-        Some(Value::List(items)) => items.iter().filter_map(|item| item.as_text().map(str::to_owned)).collect(),
+        Some(Value::List(items)) => items
+            .iter()
+            .filter_map(|item| item.as_text().map(str::to_owned))
+            .collect(),
         _ => Vec::new(),
     }
 }
@@ -121,7 +146,9 @@ fn sender_state(view: &View, address: &Address, status: Option<&SenderStatus>) -
     if let Some(problem) = view.degraded.get(address) {
         return (WebhookState::Degraded, Some(problem.message.clone()));
     }
-    let Some(status) = status else { return (WebhookState::Active, None) };
+    let Some(status) = status else {
+        return (WebhookState::Active, None);
+    };
     match &status.state {
         SenderState::Paused => (WebhookState::Paused, Some("the document pauses it".to_owned())),
         SenderState::Degraded(reason) => (WebhookState::Degraded, Some(reason.clone())),
@@ -129,7 +156,10 @@ fn sender_state(view: &View, address: &Address, status: Option<&SenderStatus>) -
         SenderState::Draining => (WebhookState::Draining, None),
         SenderState::Active if status.failing => {
             let class = status.last_error.unwrap_or("error");
-            (WebhookState::Failing, Some(format!("its last attempts failed: {class}")))
+            (
+                WebhookState::Failing,
+                Some(format!("its last attempts failed: {class}")),
+            )
         }
         SenderState::Active => (WebhookState::Active, None),
     }
@@ -142,12 +172,21 @@ pub(super) fn ready(api: &Api, view: &View, address: &Address, row: &WebhookRow)
         WebhookState::Paused => reasons::PAUSED,
         WebhookState::Suspended => reasons::SUSPENDED,
         WebhookState::Failing => reasons::FAILING,
-        WebhookState::Degraded => view.degraded.get(address).map_or(reasons::PREPARE_FAILED, |problem| problem.reason),
+        WebhookState::Degraded => view
+            .degraded
+            .get(address)
+            .map_or(reasons::PREPARE_FAILED, |problem| problem.reason),
     };
-    let since = crate::clock::from_ms(view.generation.at_ms).max(view.started).min(api.clock.now());
+    let since = crate::clock::from_ms(view.generation.at_ms)
+        .max(view.started)
+        .min(api.clock.now());
     Condition {
         kind: types::READY.to_owned(),
-        status: if reason == reasons::OK { ConditionStatus::True } else { ConditionStatus::False },
+        status: if reason == reasons::OK {
+            ConditionStatus::True
+        } else {
+            ConditionStatus::False
+        },
         reason: reason.to_owned(),
         message: row.reason.clone().unwrap_or_default(),
         since: since.to_string(),
@@ -166,7 +205,12 @@ pub(super) fn attention(api: &Api, view: &View, most: usize) -> Vec<Attention> {
                 return None;
             }
             let reason = ready(api, view, address, &row).reason;
-            Some(Attention { address: address.to_string(), state: row.state, reason, message: row.reason.unwrap_or_default() })
+            Some(Attention {
+                address: address.to_string(),
+                state: row.state,
+                reason,
+                message: row.reason.unwrap_or_default(),
+            })
         })
         .take(most)
         .collect()
@@ -179,7 +223,11 @@ pub(super) fn counters(figures: &Figures) -> RouteCounters {
         events: figures.events,
         duplicates: figures.duplicates,
         handshakes: figures.handshakes,
-        refused: figures.refused.iter().map(|(reason, count)| (reason.as_str().to_owned(), *count)).collect::<BTreeMap<_, _>>(),
+        refused: figures
+            .refused
+            .iter()
+            .map(|(reason, count)| (reason.as_str().to_owned(), *count))
+            .collect::<BTreeMap<_, _>>(),
     }
 }
 

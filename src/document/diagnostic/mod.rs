@@ -6,6 +6,8 @@ mod shown;
 
 use std::fmt;
 
+use super::{Address, Problem};
+
 pub use code::Code;
 pub use render::{github, json, sarif, summary, text};
 pub(super) use shown::Shower;

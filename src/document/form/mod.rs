@@ -9,9 +9,10 @@ use super::fields::{Form, Kind};
 use super::mask::plain;
 use super::reference;
 use super::value::{Value, duration_text};
+pub use parse::parse_duration;
 pub(super) use parse::{
-    Address, is_header_value, is_token, parse_duration, parse_listen, parse_network, parse_percent, parse_rate,
-    parse_status, reserved_header,
+    Address, is_header_value, is_token, parse_listen, parse_network, parse_percent, parse_rate, parse_status,
+    reserved_header,
 };
 pub(super) use text::{event_rank, not_yet_platform, webhook_name};
 use text::{form_of, status_code};

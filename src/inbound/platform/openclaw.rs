@@ -19,7 +19,10 @@ struct OpenClaw {
 pub(super) fn build(settings: &Inbound) -> Result<Box<dyn Platform>, FieldError> {
     let proof = DeliveryProof::new(&super::secrets(settings)?, super::tolerance(settings))
         .map_err(|why| FieldError::new("secret", why))?;
-    Ok(Box::new(OpenClaw { proof, verifies: settings.verify_signature }))
+    Ok(Box::new(OpenClaw {
+        proof,
+        verifies: settings.verify_signature,
+    }))
 }
 
 impl Platform for OpenClaw {
@@ -49,7 +52,11 @@ impl Platform for OpenClaw {
         write_text(&mut body, sample.text);
         body.push_str("}}");
         let mut headers = standard_webhooks::signed_headers(sample.id, sample.now, &body, self.proof.trio_keys());
-        headers.extend(self.proof.sign_body(body.as_bytes()).map(|signature| (SIGNATURE.to_owned(), signature)));
+        headers.extend(
+            self.proof
+                .sign_body(body.as_bytes())
+                .map(|signature| (SIGNATURE.to_owned(), signature)),
+        );
         Some(Sample::json(body, headers))
     }
 }

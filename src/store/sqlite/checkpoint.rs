@@ -48,7 +48,7 @@ impl Checkpointer {
                     match checkpoint(&conn, "PASSIVE") {
                         Ok(()) => flag.store(true, Ordering::Release),
                         Err(error) => {
-                            tracing::warn!(%error, "the store's log could not be copied; it will be tried again")
+                            tracing::warn!(%error, "the store's log could not be copied; it will be tried again");
                         }
                     }
                 }
