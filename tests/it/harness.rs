@@ -2,13 +2,13 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 /// How long a condition may take before the test fails: generous, since machines are shared.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits until `condition` gives something, or fails the test with `what`.
 #[track_caller]
@@ -423,17 +423,13 @@ pub enum Behaviour {
     AnswerWith(u16, &'static str, &'static str),
     /// Never answers.
     Hang,
-    /// Closes the connection without an answer.
-    Cut,
 }
 
 /// A request as a receiver saw it.
 #[derive(Debug, Clone)]
 pub struct Received {
-    pub path: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    pub at: Instant,
 }
 
 impl Received {
@@ -472,7 +468,7 @@ impl Receiver {
     /// A receiver on a given address (one that was another receiver's before).
     pub fn start_at(address: SocketAddr) -> Self {
         use axum::body::Bytes;
-        use axum::http::{HeaderMap, StatusCode, Uri};
+        use axum::http::{HeaderMap, StatusCode};
         let state = Arc::new(Mutex::new(ReceiverState {
             received: Vec::new(),
             behaviour: Behaviour::Answer(200),
@@ -488,7 +484,7 @@ impl Receiver {
                 .build()
                 .unwrap();
             runtime.block_on(async move {
-                let app = axum::Router::new().fallback(move |uri: Uri, headers: HeaderMap, body: Bytes| {
+                let app = axum::Router::new().fallback(move |headers: HeaderMap, body: Bytes| {
                     let shared = shared.clone();
                     async move {
                         let headers = headers
@@ -497,12 +493,9 @@ impl Receiver {
                             .collect();
                         let behaviour = {
                             let mut state = shared.lock().unwrap();
-                            let path = uri.to_string();
                             state.received.push(Received {
-                                path,
                                 headers,
                                 body: body.to_vec(),
-                                at: Instant::now(),
                             });
                             state.behaviour.clone()
                         };
@@ -514,8 +507,6 @@ impl Receiver {
                                 (StatusCode::from_u16(status).unwrap(), headers)
                             }
                             Behaviour::Hang => std::future::pending().await,
-                            // axum turns the panic of a handler into a cut connection.
-                            Behaviour::Cut => panic!("cut"),
                         }
                     }
                 });
@@ -594,19 +585,5 @@ async fn hyper_serve(listener: tokio::net::TcpListener, app: axum::Router) {
             let _ = builder.serve_connection(TokioIo::new(stream), service).await;
         });
         while connections.try_join_next().is_some() {}
-    }
-}
-
-/// A copy of a directory, for tests that need one of their own.
-pub fn copy_dir(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_dir(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
     }
 }

@@ -160,7 +160,7 @@ mod tests {
         Guard::new(&settings, listen)
     }
 
-    fn check(guard: &Guard, method: Method, headers: &[(&str, &str)]) -> u16 {
+    fn check(guard: &Guard, method: &Method, headers: &[(&str, &str)]) -> u16 {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(
@@ -173,7 +173,7 @@ mod tests {
             tls: false,
         };
         guard
-            .check(&method, "/v1/status", &map, &peer)
+            .check(method, "/v1/status", &map, &peer)
             .map_or_else(|failure| failure.0.status, |()| 200)
     }
 
@@ -187,14 +187,14 @@ mod tests {
             "gateway.internal:443",
             "[::1]:8791",
         ] {
-            assert_eq!(check(&guard, Method::GET, &[("host", host)]), 200, "{host}");
+            assert_eq!(check(&guard, &Method::GET, &[("host", host)]), 200, "{host}");
         }
         for host in ["evil.example", "127.0.0.1.evil.example", "10.0.0.1", ""] {
-            assert_eq!(check(&guard, Method::GET, &[("host", host)]), 421, "{host}");
+            assert_eq!(check(&guard, &Method::GET, &[("host", host)]), 421, "{host}");
         }
-        assert_eq!(check(&guard, Method::GET, &[]), 421);
+        assert_eq!(check(&guard, &Method::GET, &[]), 421);
         assert_eq!(
-            check(&guard, Method::GET, &[("host", "localhost"), ("host", "evil.example")]),
+            check(&guard, &Method::GET, &[("host", "localhost"), ("host", "evil.example")]),
             421
         );
     }
@@ -202,8 +202,8 @@ mod tests {
     #[test]
     fn a_wildcard_listener_takes_literals_and_no_names() {
         let guard = guard("0.0.0.0:8791", &[]);
-        assert_eq!(check(&guard, Method::GET, &[("host", "10.1.2.3:8791")]), 200);
-        assert_eq!(check(&guard, Method::GET, &[("host", "evil.example")]), 421);
+        assert_eq!(check(&guard, &Method::GET, &[("host", "10.1.2.3:8791")]), 200);
+        assert_eq!(check(&guard, &Method::GET, &[("host", "evil.example")]), 421);
     }
 
     #[test]
@@ -211,7 +211,7 @@ mod tests {
         let guard = guard("127.0.0.1:8791", &[]);
         let host = ("host", "127.0.0.1:8791");
         assert_eq!(
-            check(&guard, Method::GET, &[host, ("origin", "http://127.0.0.1:8791")]),
+            check(&guard, &Method::GET, &[host, ("origin", "http://127.0.0.1:8791")]),
             200
         );
         for (name, value) in [
@@ -222,7 +222,7 @@ mod tests {
             ("sec-fetch-site", "same-site"),
         ] {
             assert_eq!(
-                check(&guard, Method::GET, &[host, (name, value)]),
+                check(&guard, &Method::GET, &[host, (name, value)]),
                 403,
                 "{name}: {value}"
             );
@@ -241,12 +241,12 @@ mod tests {
             ("", 401),
         ] {
             assert_eq!(
-                check(&guard, Method::GET, &[host, ("authorization", sent)]),
+                check(&guard, &Method::GET, &[host, ("authorization", sent)]),
                 status,
                 "{sent}"
             );
         }
-        assert_eq!(check(&guard, Method::GET, &[host]), 401);
+        assert_eq!(check(&guard, &Method::GET, &[host]), 401);
     }
 
     #[test]
@@ -256,18 +256,18 @@ mod tests {
         assert_eq!(
             check(
                 &guard,
-                Method::POST,
+                &Method::POST,
                 &[host, ("content-type", "application/json; charset=utf-8")]
             ),
             200
         );
         for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx"] {
             assert_eq!(
-                check(&guard, Method::POST, &[host, ("content-type", kind)]),
+                check(&guard, &Method::POST, &[host, ("content-type", kind)]),
                 415,
                 "{kind}"
             );
         }
-        assert_eq!(check(&guard, Method::POST, &[host]), 415);
+        assert_eq!(check(&guard, &Method::POST, &[host]), 415);
     }
 }
