@@ -1,11 +1,10 @@
 //! The difference itself.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::mask::{MASK, is_reference, shown};
 use super::{Action, Change, FieldChange, Fingerprints, Observed, Plan};
-use crate::document::{Address, Desired, Field, Resource, Value};
+use crate::document::mask::MASK;
+use crate::document::{Address, Desired, Field, Kind, Resource, Value, shown};
 use crate::event::Name;
 
 /// Says how a resource comes to be, not what it is: it is compared with nothing.
@@ -22,7 +21,6 @@ pub fn diff(observed: &Observed, desired: &Desired, fingerprints: &Fingerprints)
         before: &observed.fingerprints,
         after: fingerprints,
     });
-    let defaults = Resource::default();
     let mut renamed: BTreeSet<Address> = BTreeSet::new();
     let mut changes = Vec::new();
 
@@ -40,7 +38,7 @@ pub fn diff(observed: &Observed, desired: &Desired, fingerprints: &Fingerprints)
             renamed.insert(old);
             change
         } else if is_setting(address) {
-            update(address, None, &defaults, after, secrets)
+            update(address, None, &defaults(after), after, secrets)
         } else {
             Some(whole(address, Action::Create, after))
         };
@@ -51,7 +49,7 @@ pub fn diff(observed: &Observed, desired: &Desired, fingerprints: &Fingerprints)
             continue;
         }
         if is_setting(address) {
-            changes.extend(update(address, None, before, &defaults, secrets));
+            changes.extend(update(address, None, before, &defaults(before), secrets));
             continue;
         }
         let mut change = whole(address, Action::Delete, before);
@@ -66,6 +64,12 @@ pub fn diff(observed: &Observed, desired: &Desired, fingerprints: &Fingerprints)
 
 fn is_setting(address: &Address) -> bool {
     !matches!(address, Address::Inbound(_) | Address::Outbound(_))
+}
+
+/// A resource of the same section that says nothing.
+fn defaults(like: &Resource) -> Resource {
+    like.section()
+        .map_or_else(Resource::default, |section| Resource::of(section, Vec::new()))
 }
 
 /// The address that a resource says it had.
@@ -112,7 +116,7 @@ fn whole(address: &Address, action: Action, resource: &Resource) -> Change {
     }
 }
 
-fn hides(field: &Field, resource: &Resource) -> bool {
+fn hides(field: &'static Field, resource: &Resource) -> bool {
     resource
         .fields()
         .any(|(f, value)| f == field && shown(f, value) != *value)
@@ -167,36 +171,31 @@ fn update(
 type Place = *const Field;
 
 fn compare(before: &Resource, after: &Resource) -> Vec<(Place, FieldChange)> {
-    let mut pairs: BTreeMap<Place, (&'static Field, Option<&Value>, Option<&Value>)> = BTreeMap::new();
-    for (field, value) in before.fields() {
-        pairs.entry(std::ptr::from_ref(field)).or_insert((field, None, None)).1 = Some(value);
-    }
-    for (field, value) in after.fields() {
-        pairs.entry(std::ptr::from_ref(field)).or_insert((field, None, None)).2 = Some(value);
-    }
+    // Every field of the section, not only those that one side holds: a default can depend on another field.
+    let section = before.section().or(after.section());
+    let rows = section.into_iter().flat_map(|section| section.fields);
+    let rows = rows.chain(before.fields().chain(after.fields()).map(|(field, _)| field));
+    let rows: BTreeMap<Place, &'static Field> = rows.map(|field| (std::ptr::from_ref(field), field)).collect();
     let mut changes = Vec::new();
-    for (place, (field, left, right)) in pairs {
+    for (place, field) in rows {
+        let (left, right) = (before.effective_ref(field.name), after.effective_ref(field.name));
         if field.name == PREVIOUS_NAME || left == right {
             continue;
         }
-        let left = left
-            .map(Cow::Borrowed)
-            .or_else(|| before.effective(field.name).map(Cow::Owned));
-        let right = right
-            .map(Cow::Borrowed)
-            .or_else(|| after.effective(field.name).map(Cow::Owned));
-        let shown_left = left.as_deref().map(|value| shown(field, value));
-        let shown_right = right.as_deref().map(|value| shown(field, value));
+        let (shown_left, shown_right) = (
+            left.map(|value| shown(field, value)),
+            right.map(|value| shown(field, value)),
+        );
         let left = Side {
-            value: left.as_deref(),
+            value: left,
             shown: shown_left.as_ref(),
         };
         let right = Side {
-            value: right.as_deref(),
+            value: right,
             shown: shown_right.as_ref(),
         };
         let mut walked = Vec::new();
-        walk(field, field.name.to_owned(), left, right, &mut walked);
+        walk(field, Some(field), field.name.to_owned(), left, right, &mut walked);
         changes.extend(walked.into_iter().map(|change| (place, change)));
     }
     changes
@@ -228,19 +227,27 @@ impl Side<'_> {
     }
 }
 
-fn walk(field: &'static Field, path: String, before: Side<'_>, after: Side<'_>, changes: &mut Vec<FieldChange>) {
+/// `inner` is the row of what lies at `path`: `field`'s own, or one inside of it. `None`: a member whose name is the user's.
+fn walk(
+    field: &'static Field,
+    inner: Option<&'static Field>,
+    path: String,
+    before: Side<'_>,
+    after: Side<'_>,
+    changes: &mut Vec<FieldChange>,
+) {
     if before.value == after.value {
         return;
     }
     if let (Some(Value::Map(left)), Some(Value::Map(right))) = (before.value, after.value)
-        && !field.sensitive
-        && !is_reference(left)
-        && !is_reference(right)
+        && let Some(members) = inner.and_then(|inner| members(&inner.kind))
     {
         let names: BTreeSet<&str> = left.iter().chain(right).map(|(name, _)| &**name).collect();
         for name in names {
+            let row = members.iter().find(|row| row.name == name);
             walk(
                 field,
+                row,
                 inside(&path, name),
                 before.member(name),
                 after.member(name),
@@ -253,9 +260,20 @@ fn walk(field: &'static Field, path: String, before: Side<'_>, after: Side<'_>, 
         path,
         before: before.show(),
         after: after.show(),
-        sensitive: field.sensitive || before.hides() || after.hides(),
-        forces_replace: field.forces_replace,
+        sensitive: inner.is_some_and(|inner| inner.sensitive) || before.hides() || after.hides(),
+        forces_replace: field.forces_replace || inner.is_some_and(|inner| inner.forces_replace),
     });
+}
+
+/// The rows of a kind that is compared member by member (none: their names are the user's); `None`: it is compared as a
+/// whole.
+fn members(kind: &'static Kind) -> Option<&'static [Field]> {
+    match kind {
+        Kind::Object(fields) | Kind::ObjectOrFalse(fields) => Some(fields),
+        Kind::Headers | Kind::Labels => Some(&[]),
+        Kind::NotYet(kind) => members(kind),
+        _ => None,
+    }
 }
 
 /// The path of a member: `headers.X-Team`, `labels["app.kubernetes.io/name"]`.

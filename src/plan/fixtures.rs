@@ -2,36 +2,51 @@
 
 use std::sync::Arc;
 
-use crate::document::{Address, Desired, Field, Resource, Value, fields::Kind};
+use crate::document::{Address, Desired, Field, Form, Kind, Resource, Value};
 use crate::event::Name;
 use crate::plan::Observed;
 
-const fn row(name: &'static str, sensitive: bool, forces_replace: bool) -> Field {
+const fn row(name: &'static str, kind: Kind) -> Field {
     Field {
         name,
-        kind: Kind::Text,
+        kind,
         default: None,
         help: "",
         example: "",
-        sensitive,
-        forces_replace,
+        sensitive: false,
+        forces_replace: false,
     }
 }
 
+/// What lies inside of `signature`.
+static SIGNATURE: [Field; 2] = [
+    row("header", Kind::Text),
+    Field {
+        sensitive: true,
+        ..row("key", Kind::Secret)
+    },
+];
+
 /// In the order in which every listing shows them.
 pub(crate) static TABLE: [Field; 12] = [
-    row("url", false, false),
-    row("events", false, false),
-    row("secret", true, false),
-    row("retries", false, false),
-    row("retryDelay", false, false),
-    row("engine", false, true),
-    row("headers", false, false),
-    row("signature", false, false),
-    row("paused", false, false),
-    row("protect", false, false),
-    row("previousName", false, false),
-    row("description", false, false),
+    row("url", Kind::Form(Form::Url)),
+    row("events", Kind::List(&Kind::Text)),
+    Field {
+        sensitive: true,
+        ..row("secret", Kind::Secret)
+    },
+    row("retries", Kind::Integer { min: 0, max: 100 }),
+    row("retryDelay", Kind::Duration { min: 0, max: 3_600_000 }),
+    Field {
+        forces_replace: true,
+        ..row("engine", Kind::Text)
+    },
+    row("headers", Kind::Headers),
+    row("signature", Kind::Object(&SIGNATURE)),
+    row("paused", Kind::Bool),
+    row("protect", Kind::Bool),
+    row("previousName", Kind::Form(Form::WebhookName)),
+    row("description", Kind::Text),
 ];
 
 /// The row of that name.

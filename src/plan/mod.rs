@@ -5,7 +5,6 @@
 
 pub mod diff;
 pub mod guard;
-mod mask;
 pub mod render;
 pub mod saved;
 

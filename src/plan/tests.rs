@@ -70,10 +70,10 @@ fn changes_come_in_the_order_of_their_actions_and_addresses() {
 #[test]
 fn a_map_is_compared_member_by_member_and_a_reference_as_a_whole() {
     let before = json!({"out.a": {
-        "secret": {"env": "A"}, "headers": {"X-A": "1", "X-B": "2", "x.y": "3"}, "signature": {"header": {"env": "H"}},
+        "secret": {"env": "A"}, "headers": {"X-A": "1", "X-B": "2", "x.y": "3"}, "signature": {"header": "H", "key": {"env": "H"}},
     }});
     let after = json!({"out.a": {
-        "secret": {"file": "./a"}, "headers": {"X-A": "1", "X-B": "9", "X-C": "4"}, "signature": {"header": {"env": "I"}},
+        "secret": {"file": "./a"}, "headers": {"X-A": "1", "X-B": "9", "X-C": "4"}, "signature": {"header": "I", "key": {"env": "I"}},
     }});
     assert_eq!(
         lines(&plan_of(before, after)),
@@ -83,7 +83,8 @@ fn a_map_is_compared_member_by_member_and_a_reference_as_a_whole() {
             r#"  headers.X-B: "2" -> "9""#,
             r#"  headers.X-C: - -> "4""#,
             r#"  headers["x.y"]: "3" -> -"#,
-            r#"  signature.header: {"env":"H"} -> {"env":"I"}"#,
+            r#"  signature.header: "H" -> "I""#,
+            r#"  signature.key: {"env":"H"} -> {"env":"I"} sensitive"#,
         ]
     );
 }
@@ -334,7 +335,7 @@ fn shown_fields(resources: &BTreeMap<Address, Resource>) -> BTreeMap<Address, BT
     let fields = |resource: &Resource| {
         let fields = resource.fields().filter(|(field, _)| field.name != "previousName");
         fields
-            .flat_map(|(field, value)| flat(field.name, Some(mask::shown(field, value))))
+            .flat_map(|(field, value)| flat(field.name, Some(crate::document::shown(field, value))))
             .collect::<BTreeMap<_, _>>()
     };
     let mut shown: BTreeMap<_, _> = resources
@@ -381,7 +382,7 @@ fn field_value(name: &'static str) -> BoxedStrategy<Value> {
             .prop_filter("not the default", |members| !members.is_empty())
             .prop_map(|members| Value::Map(members.into_iter().map(|(n, v)| (n.into(), v)).collect()))
             .boxed(),
-        "signature" => Just(value(json!({"env": "X"}))).boxed(),
+        "signature" => Just(value(json!({"key": {"env": "X"}}))).boxed(),
         "secret" => prop_oneof![text, Just(value(json!({"env": "A"}))), Just(value(json!("${A}")))].boxed(),
         _ => text,
     }

@@ -3,10 +3,11 @@
 use serde_json::{Value as Json, json};
 
 use super::*;
+use crate::document::{self, Format, Source};
 use crate::plan::fixtures::{desired, observed};
 use crate::plan::{Fingerprints, Held, diff};
 
-fn document() -> DocumentRow {
+fn document_row() -> DocumentRow {
     DocumentRow {
         path: "openclaw.yaml".to_owned(),
         sha256: "bb".repeat(32),
@@ -26,7 +27,7 @@ fn plan_of(before: Json, after: Json) -> PlanDocument {
         generation: observed.generation,
         sha256: observed.sha256.clone(),
     };
-    PlanDocument::new(&plan, base, document())
+    PlanDocument::new(&plan, base, document_row())
 }
 
 /// One change of each kind.
@@ -304,4 +305,48 @@ fn a_comment_has_a_bound_and_says_what_is_left_out() {
         "{comment}"
     );
     outside_of_code(&comment);
+}
+
+#[test]
+fn documents_are_compared_by_what_they_mean() {
+    let read = |text: &str| {
+        let source = Source {
+            path: "openclaw.yaml",
+            format: Format::Yaml,
+            text: text.as_bytes(),
+        };
+        let loaded = document::load(&source);
+        loaded.desired.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics))
+    };
+    let before = read(
+        "webhooks:
+  inbound:
+    slack: { secret: '${SLACK_SECRET}', paused: true }
+  outbound:
+    log: { url: 'https://log.example.com/?key=hunter2', events: [error, message.sent], secret: hunter2, retries: 3 }
+    same: { url: https://same.example.com, timeout: 10000, retryDelay: 5s }
+",
+    );
+    let after = read(
+        "webhooks:
+  server: { maxBodyBytes: 2097152 }
+  inbound:
+    slack: { secret: '${SLACK_SECRET}' }
+  outbound:
+    # aliases, other spellings and written defaults are no changes
+    same: { url: https://same.example.com, timeout: 10s, retryDelay: 5000, paused: false }
+    log:
+      url: https://log.example.com/?key=hunter3
+      events: [message.sent, message.error, message.received]
+      secret: [{ env: LOG_SECRET }, hunter2]
+      headers: { X-Team: support, X-Token: 'a ${LOG_TOKEN}' }
+      circuitBreaker: { failures: 5 }
+      auth: { bearer: hunter3 }
+",
+    );
+    let observed = observed(before);
+    let plan = diff(&observed, &after, &Fingerprints::new());
+    let plan = PlanDocument::new(&plan, Base::default(), document_row());
+    insta::assert_snapshot!("documents", text::render(&plan, false));
+    assert!(!json::render(&plan).contains("hunter"));
 }

@@ -6,8 +6,8 @@ use anstyle::{AnsiColor, Style};
 use serde_json::Value as Json;
 
 use super::{ChangeRow, DiagnosticRow, FieldRow, PlanDocument};
+use crate::document::mask::MASK;
 use crate::plan::Action;
-use crate::plan::mask::MASK;
 
 const RED: Style = AnsiColor::Red.on_default();
 const GREEN: Style = AnsiColor::Green.on_default();
