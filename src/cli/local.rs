@@ -75,7 +75,7 @@ pub(crate) async fn plan(store: &dyn Store, file: &DocumentFile, document: Docum
 fn observed(generation: Generation, bytes: Vec<u8>, like: &DocumentFile) -> Result<Observed, Error> {
     let file = DocumentFile {
         path: like.path.clone(),
-        format: applied_format(&bytes, like.format),
+        format: Format::of_extension(&generation.format),
         bytes,
     };
     let desired = document::load(&file).desired.ok_or_else(|| {
@@ -91,15 +91,6 @@ fn observed(generation: Generation, bytes: Vec<u8>, like: &DocumentFile) -> Resu
         fingerprints: generation.fingerprints,
         ..Observed::default()
     })
-}
-
-/// JSON where it begins like JSON, else as the file beside it: the store does not say how a generation was written.
-fn applied_format(bytes: &[u8], like: Format) -> Format {
-    match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
-        Some(b'{' | b'/') => Format::Json5,
-        _ if like == Format::Json5 => Format::Yaml,
-        _ => like,
-    }
 }
 
 /// A document that cannot be planned.

@@ -138,7 +138,12 @@ async fn of_gateway(file: &DocumentFile, against: Option<u64>, context: &mut Con
         };
         return Ok(plan);
     }
-    local::plan(store.as_ref(), file, row(file, context)).await
+    let plan = local::plan(store.as_ref(), file, row(file, context)).await?;
+    context.terminal.note(&match plan.base.generation {
+        Some(number) => format!("compared with generation {number}, the last that was applied"),
+        None => "compared with nothing: no generation was ever applied".to_owned(),
+    });
+    Ok(plan)
 }
 
 /// What a gateway is asked: the document's bytes, unparsed.

@@ -28,6 +28,16 @@ impl Format {
         }
     }
 
+    /// The format of [`Format::extension`]; anything else is YAML.
+    #[must_use]
+    pub fn of_extension(extension: &str) -> Self {
+        if extension == Self::Json5.extension() {
+            Self::Json5
+        } else {
+            Self::Yaml
+        }
+    }
+
     /// The extension of a file of this format, without the dot.
     #[must_use]
     pub fn extension(self) -> &'static str {

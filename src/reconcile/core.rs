@@ -56,6 +56,8 @@ impl Core {
                 return self.run_unwatched(stop).await;
             }
         };
+        // What moved between the start's reading and the first watch would never be reported.
+        self.look().await;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,

@@ -253,8 +253,8 @@ fn choose(
         ));
     };
     let last_good = || {
-        let (desired, _) =
-            load(&start.path, start.format, bytes).map_err(|found| StartError::LastGood(generation.number, found))?;
+        let (desired, _) = load(&start.path, DocumentFormat::of_extension(&generation.format), bytes)
+            .map_err(|found| StartError::LastGood(generation.number, found))?;
         Ok::<_, StartError>(Choice {
             bytes: bytes.clone(),
             desired: Arc::new(desired),

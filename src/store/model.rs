@@ -308,6 +308,9 @@ pub struct Generation {
     /// Fingerprints of the secrets that were in force: address and field to hex. Keyed with the store's own key.
     #[serde(skip)]
     pub fingerprints: std::collections::BTreeMap<String, String>,
+    /// How its document is written: `yaml` or `json5`.
+    #[serde(default)]
+    pub format: String,
 }
 
 /// A generation that is about to be stored; its number is the store's to give.

@@ -1,6 +1,8 @@
 //! Promises, each in a module of its own, held by the real binary.
 #![allow(
     missing_docs,
+    unreachable_pub,
+    clippy::type_complexity,
     clippy::unwrap_used,
     clippy::similar_names,
     clippy::format_collect,

@@ -176,7 +176,7 @@ fn without_a_gateway_plan_compares_with_the_last_applied_generation() {
         .unwrap();
     assert!(plan.status.success(), "{}", text(&plan));
     assert!(
-        text(&plan).contains("no gateway") && text(&plan).contains("generation 1"),
+        text(&plan).contains("nothing answers") && text(&plan).contains("compared with generation 1"),
         "{}",
         text(&plan)
     );

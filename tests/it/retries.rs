@@ -15,7 +15,7 @@ fn an_endpoint_that_is_away_gets_the_event_when_it_is_back() {
     let receiver = Receiver::start();
     let gateway = gateway(
         &receiver,
-        "retrySchedule: [50ms, 50ms, 100ms, 200ms, 500ms, 1s, 2s, 2s, 2s, 2s, 2s, 2s]",
+        "events: [webhook.received], retrySchedule: [50ms, 50ms, 100ms, 200ms, 500ms, 1s, 2s, 2s, 2s, 2s, 2s, 2s]",
     );
     let address = receiver.stop();
     assert_eq!(github("/webhook/github", "away").send(gateway.public).status, 200);
@@ -45,7 +45,10 @@ fn an_endpoint_that_is_away_gets_the_event_when_it_is_back() {
 fn attempts_never_exceed_retries_plus_one_and_end_as_a_dead_letter() {
     let receiver = Receiver::start();
     receiver.behave(Behaviour::Answer(500));
-    let gateway = gateway(&receiver, "retries: 3, retryDelay: 20, backoff: fixed");
+    let gateway = gateway(
+        &receiver,
+        "events: [webhook.received], retries: 3, retryDelay: 20, backoff: fixed",
+    );
     assert_eq!(github("/webhook/github", "doomed").send(gateway.public).status, 200);
     let dead = eventually("a dead letter", || {
         let dead = gateway.json("/v1/dead");
@@ -78,7 +81,7 @@ fn a_final_status_is_not_retried_and_a_redirect_is_not_followed() {
     for status in [400, 401, 404, 302] {
         let receiver = Receiver::start();
         receiver.behave(Behaviour::AnswerWith(status, "location", "/elsewhere"));
-        let gateway = gateway(&receiver, "retries: 3, retryDelay: 20");
+        let gateway = gateway(&receiver, "events: [webhook.received], retries: 3, retryDelay: 20");
         assert_eq!(github("/webhook/github", "final").send(gateway.public).status, 200);
         eventually("a dead letter", || {
             let dead = gateway.json("/v1/dead");
@@ -97,7 +100,7 @@ fn a_final_status_is_not_retried_and_a_redirect_is_not_followed() {
 fn gone_suspends_the_sender_and_the_delivery_stays_owed() {
     let receiver = Receiver::start();
     receiver.behave(Behaviour::Answer(410));
-    let gateway = gateway(&receiver, "retries: 3, retryDelay: 20");
+    let gateway = gateway(&receiver, "events: [webhook.received], retries: 3, retryDelay: 20");
     assert_eq!(github("/webhook/github", "gone").send(gateway.public).status, 200);
     eventually("the sender is suspended", || {
         let sender = gateway.json("/v1/webhooks/outbound/out");

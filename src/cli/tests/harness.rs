@@ -114,6 +114,7 @@ pub(super) fn generation(number: u64) -> Generation {
         git_commit: None,
         summary: [1, 3, 1, 1],
         fingerprints: std::collections::BTreeMap::new(),
+        format: "yaml".to_owned(),
     }
 }
 

@@ -265,6 +265,7 @@ fn add_generation(conn: &Connection, new: &NewGeneration, packed: &[u8], now_ms:
         git_commit: new.git_commit.clone(),
         summary: new.summary,
         fingerprints: new.fingerprints.clone(),
+        format: new.format.clone(),
     };
     let json = |text: serde_json::Result<String>| text.expect("numbers and texts are always JSON");
     conn.execute(
@@ -304,7 +305,7 @@ fn add_generation(conn: &Connection, new: &NewGeneration, packed: &[u8], now_ms:
 }
 
 pub(super) const GENERATION_COLUMNS: &str =
-    "number, sha256, at_ms, cause, who, git_commit, summary, fingerprints, document";
+    "number, sha256, at_ms, cause, who, git_commit, summary, fingerprints, document, format";
 
 /// A row of [`GENERATION_COLUMNS`] without its document.
 pub(super) fn generation(row: &Row<'_>) -> Result<Generation> {
@@ -321,6 +322,7 @@ pub(super) fn generation(row: &Row<'_>) -> Result<Generation> {
         git_commit: row.get(5)?,
         summary: serde_json::from_str(&summary).map_err(|_| damaged("summary"))?,
         fingerprints: serde_json::from_str(&fingerprints).map_err(|_| damaged("fingerprints"))?,
+        format: row.get(9)?,
     })
 }
 
