@@ -1,4 +1,5 @@
-//! GitLab: "Webhooks". A secret token in `X-Gitlab-Token`; where GitLab signs (its signing token), that is checked instead.
+//! GitLab: "Webhooks". A secret token in `X-Gitlab-Token`; where GitLab signs (its signing token), that is checked
+//! instead.
 
 use std::time::Duration;
 

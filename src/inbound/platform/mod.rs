@@ -3,10 +3,12 @@
 //! A new platform is a file, a line in [`PLATFORMS`], its vectors and its line in the docs.
 
 mod basic;
+mod bluebubbles;
 mod discord;
 mod generic;
 mod github;
 mod gitlab;
+mod mattermost;
 mod nextcloud_talk;
 mod openclaw;
 mod openclaw_cron;
@@ -14,6 +16,7 @@ mod shopify;
 mod slack;
 mod standard;
 mod stripe;
+mod synology_chat;
 mod telegram;
 mod token;
 mod zalo;
@@ -174,12 +177,14 @@ impl Sample {
 pub(super) type Build = fn(&Inbound) -> Result<Box<dyn Platform>, FieldError>;
 
 /// Every platform by its name in the document.
-pub(super) const PLATFORMS: [(&str, Build); 15] = [
+pub(super) const PLATFORMS: [(&str, Build); 18] = [
     ("basic", basic::build),
+    ("bluebubbles", bluebubbles::build),
     ("discord", discord::build),
     ("generic", generic::build),
     ("github", github::build),
     ("gitlab", gitlab::build),
+    ("mattermost", mattermost::build),
     ("nextcloud-talk", nextcloud_talk::build),
     ("openclaw", openclaw::build),
     ("openclaw-cron", openclaw_cron::build),
@@ -187,6 +192,7 @@ pub(super) const PLATFORMS: [(&str, Build); 15] = [
     ("slack", slack::build),
     ("standard", standard::build),
     ("stripe", stripe::build),
+    ("synology-chat", synology_chat::build),
     ("telegram", telegram::build),
     ("token", token::build),
     ("zalo", zalo::build),

@@ -1,4 +1,4 @@
-//! Zalo bots: "Bot API", `setWebhook` with `secret_token`. The token proves the sender, nothing proves the body but TLS.
+//! Zalo bots: "Bot API", `setWebhook` with `secret_token`. The token proves the sender; nothing but TLS proves the body.
 
 use http::HeaderName;
 use jiff::Timestamp;
