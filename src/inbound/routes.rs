@@ -466,6 +466,7 @@ mod tests {
         assert!(problem(&|_| {}, "discord").starts_with("webhooks.inbound.x.publicKey: "));
         assert!(problem(&|s| s.public_keys = vec!["0".repeat(64)], "discord").contains("no Ed25519 key"));
         assert!(problem(&|_| {}, "basic").starts_with("webhooks.inbound.x.username: "));
+        assert!(problem(&|_| {}, "whatsapp").starts_with("webhooks.inbound.x.verifyToken: "));
         assert!(problem(&|_| {}, "generic").starts_with("webhooks.inbound.x.signature.header: "));
         assert!(problem(&|_| {}, "fax").contains("it knows basic, "));
         let secret = |text: &'static str| move |s: &mut Inbound| s.secrets = vec![crate::secret::Secret::new(text)];

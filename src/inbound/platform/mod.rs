@@ -8,6 +8,7 @@ mod discord;
 mod generic;
 mod github;
 mod gitlab;
+mod line;
 mod mattermost;
 mod nextcloud_talk;
 mod openclaw;
@@ -19,6 +20,7 @@ mod stripe;
 mod synology_chat;
 mod telegram;
 mod token;
+mod whatsapp;
 mod zalo;
 
 use std::time::Duration;
@@ -177,13 +179,14 @@ impl Sample {
 pub(super) type Build = fn(&Inbound) -> Result<Box<dyn Platform>, FieldError>;
 
 /// Every platform by its name in the document.
-pub(super) const PLATFORMS: [(&str, Build); 18] = [
+pub(super) const PLATFORMS: [(&str, Build); 20] = [
     ("basic", basic::build),
     ("bluebubbles", bluebubbles::build),
     ("discord", discord::build),
     ("generic", generic::build),
     ("github", github::build),
     ("gitlab", gitlab::build),
+    ("line", line::build),
     ("mattermost", mattermost::build),
     ("nextcloud-talk", nextcloud_talk::build),
     ("openclaw", openclaw::build),
@@ -195,6 +198,7 @@ pub(super) const PLATFORMS: [(&str, Build); 18] = [
     ("synology-chat", synology_chat::build),
     ("telegram", telegram::build),
     ("token", token::build),
+    ("whatsapp", whatsapp::build),
     ("zalo", zalo::build),
 ];
 
