@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::fmt::Write as _;
 
 use super::json::Json;
 
@@ -48,6 +49,31 @@ impl<'a> Form<'a> {
     }
 }
 
+/// Writes a form of these fields: what [`Form::parse`] reads, fit for a query too.
+#[must_use]
+pub(super) fn write_form(fields: &[(&str, &str)]) -> String {
+    let mut out = String::new();
+    for (name, value) in fields {
+        if !out.is_empty() {
+            out.push('&');
+        }
+        encode(&mut out, name);
+        out.push('=');
+        encode(&mut out, value);
+    }
+    out
+}
+
+fn encode(out: &mut String, text: &str) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            write!(out, "%{byte:02X}").expect("a String takes every write");
+        }
+    }
+}
+
 /// Resolves `+` and percent signs.
 fn decode(text: &str) -> Result<Cow<'_, str>, InvalidForm> {
     if !text.bytes().any(|b| matches!(b, b'+' | b'%')) {
@@ -89,6 +115,15 @@ mod tests {
             form.into_json().to_text(),
             r#"{"a":"1 2","b":"é","c":"","":"d","e":"%zz%4"}"#
         );
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let fields = [("a", "1 + 2&3=é%"), ("b c", ""), ("z", "-._~😀\n")];
+        let text = write_form(&fields);
+        assert!(text.starts_with("a=1%20%2B%202%263%3D%C3%A9%25&b%20c=&"), "{text}");
+        let read = Form::parse(text.as_bytes()).unwrap();
+        assert!(read.fields().eq(fields));
     }
 
     #[test]

@@ -97,6 +97,21 @@ impl<'a> Json<'a> {
         self.member(name)?.map(|v| v.as_text().ok_or(OtherShape)).transpose()
     }
 
+    /// A member that is text, where it is there and not empty.
+    pub(super) fn filled(&self, name: &str) -> Result<Option<&str>, OtherShape> {
+        Ok(self.text(name)?.filter(|text| !text.is_empty()))
+    }
+
+    /// Takes a member away; says whether there was one.
+    pub(super) fn remove(&mut self, name: &str) -> bool {
+        let Self::Object(members) = self else {
+            return false;
+        };
+        let before = members.len();
+        members.retain(|(n, _)| n != name);
+        members.len() < before
+    }
+
     /// The digits of a member that is a whole number, where it is there.
     pub(super) fn integer(&self, name: &str) -> Result<Option<&'a str>, OtherShape> {
         self.member(name)?
@@ -197,6 +212,14 @@ pub(super) fn write_text(out: &mut String, text: &str) {
     }
     out.push_str(rest);
     out.push('"');
+}
+
+/// A text as a JSON string.
+#[must_use]
+pub(super) fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    write_text(&mut out, text);
+    out
 }
 
 /// What cannot stand in a JSON string as it is.

@@ -21,6 +21,8 @@ mod tables;
 mod trace;
 
 #[cfg(test)]
+mod chat_shape_tests;
+#[cfg(test)]
 mod coming_tests;
 #[cfg(test)]
 mod fake;
@@ -28,6 +30,8 @@ mod fake;
 mod mutation_tests;
 #[cfg(test)]
 mod shape_tests;
+#[cfg(test)]
+mod stored_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -23,6 +23,8 @@ enum Damage {
     Twice(Index, Index, u8),
     /// A header is missing.
     Missing(Index),
+    /// A byte of the query becomes another one.
+    Query(Index, u8),
 }
 
 fn damage() -> impl Strategy<Value = Damage> {
@@ -32,6 +34,7 @@ fn damage() -> impl Strategy<Value = Damage> {
         (any::<Index>(), any::<Index>(), 1..=255_u8).prop_map(|(which, at, flip)| Damage::Header(which, at, flip)),
         (any::<Index>(), any::<Index>(), 1..=255_u8).prop_map(|(which, at, flip)| Damage::Twice(which, at, flip)),
         any::<Index>().prop_map(Damage::Missing),
+        (any::<Index>(), 1..=255_u8).prop_map(|(at, flip)| Damage::Query(at, flip)),
     ]
 }
 
@@ -45,9 +48,20 @@ fn accepted() -> Vec<Case> {
         .collect()
 }
 
-/// Whether the proof of a platform covers the body.
-fn signs_the_body(platform: &str) -> bool {
-    !matches!(platform, "telegram" | "token" | "basic")
+/// Whether the proof of a case does not hold for this body.
+fn disproves(case: &Case, body: &[u8]) -> bool {
+    let has = |name: &str| case.request.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
+    match case.platform.as_str() {
+        "telegram" | "token" | "basic" | "bluebubbles" | "openclaw-cron" | "zalo" => false,
+        "gitlab" => has("webhook-signature"),
+        // The token is inside.
+        "mattermost" | "synology-chat" => {
+            let secrets = settings(&case.platform, &case.inbound).secrets;
+            let holds = |secret: &[u8]| body.windows(secret.len()).any(|window| window == secret);
+            !secrets.iter().any(|secret| holds(secret.expose_bytes()))
+        }
+        _ => true,
+    }
 }
 
 /// Whether the value of a header is part of the proof: then another one must be refused.
@@ -74,6 +88,13 @@ fn proves(case: &Case, header: &str) -> bool {
             .iter()
             .any(|(name, value)| name.eq_ignore_ascii_case(&header) && value.contains(' '));
     let known = [
+        "stripe-signature",
+        "x-bot-api-secret-token",
+        "x-gitlab-token",
+        "x-line-signature",
+        "x-nextcloud-talk-random",
+        "x-nextcloud-talk-signature",
+        "x-shopify-hmac-sha256",
         "x-telegram-bot-api-secret-token",
         "x-signature-ed25519",
         "x-signature-timestamp",
@@ -88,7 +109,11 @@ fn proves(case: &Case, header: &str) -> bool {
         "svix-timestamp",
         "svix-signature",
     ];
-    let authorization = header == "authorization" && (case.platform != "token" || signature.header.is_none());
+    let authorization = match case.platform.as_str() {
+        "token" => signature.header.is_none(),
+        "basic" | "openclaw-cron" => true,
+        _ => false,
+    } && header == "authorization";
     !one_of_many && (named || signed_id || authorization || known.contains(&header.as_str()))
 }
 
@@ -114,13 +139,15 @@ fn apply(case: &Case, damage: &Damage, request: &mut http::Request<Full<Bytes>>)
             let mut body = body;
             let at = at.index(body.len());
             body[at] ^= flip;
+            let changed = disproves(case, &body);
             *request.body_mut() = Full::new(body.into());
-            Some(signs_the_body(&case.platform))
+            Some(changed)
         }
         Damage::Cut(at) => {
             let kept = body[..at.index(body.len())].to_vec();
+            let changed = disproves(case, &kept);
             *request.body_mut() = Full::new(kept.into());
-            Some(signs_the_body(&case.platform))
+            Some(changed)
         }
         Damage::Header(which, at, flip) => {
             let (name, value, changed) = flipped(which, at, *flip)?;
@@ -144,6 +171,14 @@ fn apply(case: &Case, damage: &Damage, request: &mut http::Request<Full<Bytes>>)
             let name = names.get(which.index(names.len().max(1)))?;
             request.headers_mut().remove(name);
             Some(proves(case, name.as_str()))
+        }
+        Damage::Query(at, flip) => {
+            let (path, before) = case.request.path.split_once('?')?;
+            let mut after = before.as_bytes().to_vec();
+            *after.get_mut(at.index(before.len().max(1)))? ^= flip;
+            let target = format!("{path}?{}", std::str::from_utf8(&after).ok()?);
+            *request.uri_mut() = target.parse().ok()?;
+            Some(case.platform == "bluebubbles" && !same_meaning(before.as_bytes(), &after))
         }
     }
 }

@@ -219,9 +219,25 @@ pub(super) fn unix_seconds(digits: &str) -> Option<Timestamp> {
     Timestamp::from_second(digits.parse().ok()?).ok()
 }
 
+/// The time of Unix milliseconds in digits; `None`: no such time.
+#[must_use]
+pub(super) fn unix_millis(digits: &str) -> Option<Timestamp> {
+    Timestamp::from_millisecond(digits.parse().ok()?).ok()
+}
+
+/// The time of a source that writes seconds here and milliseconds there: below 10^11 they are seconds (until 5138).
+#[must_use]
+pub(super) fn unix_seconds_or_millis(digits: &str) -> Option<Timestamp> {
+    match digits.parse::<i64>().ok()? {
+        seconds if seconds < 100_000_000_000 => Timestamp::from_second(seconds).ok(),
+        millis => Timestamp::from_millisecond(millis).ok(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::from_ms;
 
     fn source() -> Source {
         Source {
@@ -271,6 +287,19 @@ mod tests {
             source().message(&bare, None).data,
             r#"{"channel":"c\"1","user":"u","message":"","sessionId":"c\"1:c","platform":"telegram","chatId":"c"}"#
         );
+    }
+
+    #[test]
+    fn times_are_seconds_or_milliseconds() {
+        let at = from_ms(1_773_570_600_000);
+        assert_eq!(unix_seconds("1773570600"), Some(at));
+        assert_eq!(unix_millis("1773570600000"), Some(at));
+        assert_eq!(unix_seconds_or_millis("1773570600"), Some(at));
+        assert_eq!(unix_seconds_or_millis("1773570600000"), Some(at));
+        for bad in ["", "x", "1.5", "9223372036854775807", "9223372036854775808"] {
+            let times = [unix_seconds(bad), unix_millis(bad), unix_seconds_or_millis(bad)];
+            assert_eq!(times, [None; 3], "{bad}");
+        }
     }
 
     #[test]

@@ -45,8 +45,8 @@ const DURABLE: HeaderName = HeaderName::from_static("x-openclaw-delivery-accepte
 enum Judged {
     /// Answered without proof: nothing happened.
     Greeted(Answer),
-    /// Its proof holds (or is not asked for), and it says this.
-    Read(Reading),
+    /// Its proof holds (or is not asked for), and it says this; the body to store.
+    Read(Reading, Bytes),
 }
 
 impl Routes {
@@ -106,18 +106,19 @@ impl Routes {
             let _ = tokio::time::timeout(LEARN_TIMEOUT, learning).await;
             judged = self.judge(route, &request).await;
         }
-        let reading = match judged? {
-            Judged::Greeted(answer) => Reading::handshake(answer),
-            Judged::Read(reading) => reading,
+        let (reading, body) = match judged? {
+            Judged::Greeted(answer) => (Reading::handshake(answer), Bytes::new()),
+            Judged::Read(reading, body) => (reading, body),
         };
         if reading.events.is_empty() {
             count(self, route, |counters| counters.handshakes.fetch_add(1, Relaxed));
             debug!(route = %route.name, status = reading.answer.status.as_u16(), "answered, no event");
             return Ok(answered(&reading.answer, false));
         }
-        self.store_events(route, serving, &request, reading.events, reading.answer.status)
+        let Reading { events, answer } = reading;
+        self.store_events(route, serving, &request, body, events, answer.status)
             .await?;
-        Ok(answered(&reading.answer, true))
+        Ok(answered(&answer, true))
     }
 
     /// The synchronous part. A panic in it is this request's 500 and nothing else.
@@ -155,6 +156,7 @@ impl Routes {
         route: &Route,
         serving: &Serving,
         request: &Request,
+        body: Bytes,
         events: Vec<Normalised>,
         status: StatusCode,
     ) -> Result<(), Refusal> {
@@ -198,7 +200,7 @@ impl Routes {
                 method: request.method.to_string(),
                 target: serving.redaction.target(&request.target),
                 headers: serving.redaction.headers(&request.headers),
-                body: request.body.clone(),
+                body,
                 verified: serving.verifies,
             }),
             events,
@@ -346,7 +348,8 @@ fn judge(route: &Route, request: &Request, now: jiff::Timestamp, now_ms: i64) ->
             );
             return Err(limited.after(seconds));
         }
-        serving.platform.read(request, &serving.source).map(Judged::Read)
+        let reading = serving.platform.read(request, &serving.source)?;
+        Ok(Judged::Read(reading, serving.redaction.body(request)))
     };
     let judged = steps();
     (judged, verified)

@@ -1,8 +1,12 @@
 //! The raw request as it is stored: without what proves it.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 
 use super::form::Form;
+use super::json::Json;
+use super::platform::Platform;
+use super::request::Request;
 use super::signature::any_matches;
 use crate::document::Inbound;
 use crate::secret::Secret;
@@ -18,15 +22,19 @@ const NEVER: [&str; 4] = ["authorization", "proxy-authorization", "cookie", TEST
 pub(super) struct Redaction {
     secrets: Vec<Secret>,
     headers: Vec<HeaderName>,
+    parameters: &'static [&'static str],
+    fields: &'static [&'static str],
 }
 
 impl Redaction {
-    /// Of a route's secrets, and of the headers that carry its platform's fixed token.
-    pub(super) fn of(settings: &Inbound, headers: Vec<HeaderName>) -> Self {
+    /// Of a route's secrets, and of the places where its platform carries a fixed token.
+    pub(super) fn of(settings: &Inbound, platform: &dyn Platform) -> Self {
         let secrets = [&settings.secrets, &settings.verify_tokens, &settings.encrypt_keys];
         Self {
             secrets: secrets.into_iter().flatten().cloned().collect(),
-            headers,
+            headers: platform.credential_headers(),
+            parameters: platform.credential_parameters(),
+            fields: platform.credential_fields(),
         }
     }
 
@@ -44,23 +52,52 @@ impl Redaction {
             .collect()
     }
 
-    /// Path and query to store. A parameter whose value is a secret goes.
+    /// Path and query to store. A parameter goes by its name, or where its value is a secret.
     pub(super) fn target(&self, target: &str) -> String {
         let Some((path, query)) = target.split_once('?') else {
             return target.to_owned();
         };
-        let is_secret = |pair: &str| match Form::parse(pair.as_bytes()) {
-            Ok(form) => form.fields().any(|(name, value)| {
-                any_matches(&self.secrets, value.as_bytes()) || any_matches(&self.secrets, name.as_bytes())
-            }),
-            Err(_) => false,
+        let is_secret = |name: &str, value: &str| {
+            self.parameters.contains(&name)
+                || any_matches(&self.secrets, value.as_bytes())
+                || any_matches(&self.secrets, name.as_bytes())
         };
-        let kept: Vec<&str> = query.split('&').filter(|pair| !is_secret(pair)).collect();
+        let kept = without(query, is_secret, !self.parameters.is_empty());
         if kept.is_empty() {
             return path.to_owned();
         }
-        format!("{path}?{}", kept.join("&"))
+        format!("{path}?{kept}")
     }
+
+    /// The body to store: byte for byte what came, unless the platform carries its token in a field of it.
+    pub(super) fn body(&self, request: &Request) -> Bytes {
+        if self.fields.is_empty() {
+            return request.body.clone();
+        }
+        if request.is_form() {
+            let is_token = |name: &str, _: &str| self.fields.contains(&name);
+            let text = String::from_utf8_lossy(&request.body);
+            return without(&text, is_token, true).into();
+        }
+        let Ok(mut body) = Json::parse(&request.body) else {
+            return Bytes::new(); // what cannot be read could hold it
+        };
+        let removed = self.fields.iter().filter(|field| body.remove(field)).count();
+        if removed == 0 {
+            return request.body.clone();
+        }
+        body.to_text().into()
+    }
+}
+
+/// A form without some of its pairs; the others stay as they were sent. `unreadable`: whether a pair that is no UTF-8 goes.
+fn without(form: &str, is_secret: impl Fn(&str, &str) -> bool, unreadable: bool) -> String {
+    let goes = |pair: &str| match Form::parse(pair.as_bytes()) {
+        Ok(form) => form.fields().any(|(name, value)| is_secret(name, value)),
+        Err(_) => unreadable,
+    };
+    let kept: Vec<&str> = form.split('&').filter(|pair| !goes(pair)).collect();
+    kept.join("&")
 }
 
 #[cfg(test)]
@@ -71,6 +108,8 @@ mod tests {
         Redaction {
             secrets: vec![Secret::new("s3cret+"), Secret::new("old"), Secret::new("with a blank")],
             headers: vec![HeaderName::from_static("x-token")],
+            parameters: &[],
+            fields: &[],
         }
     }
 
@@ -105,5 +144,33 @@ mod tests {
         assert_eq!(redaction.target("/a?password=s3cret%2B&b=%zz&c"), "/a?b=%zz&c");
         assert_eq!(redaction.target("/a?guid=old"), "/a");
         assert_eq!(redaction.target("/a?old"), "/a");
+        assert_eq!(redaction.target("/a?b=%FF"), "/a?b=%FF");
+        let redaction = Redaction {
+            parameters: &["guid"],
+            ..redaction
+        };
+        assert_eq!(redaction.target("/a?guid=wrong&b=1&gui%64=x&guid=%FF"), "/a?b=1");
+    }
+
+    #[test]
+    fn fields_that_prove_are_cut_out_of_bodies() {
+        let stored = |fields, kind: &'static str, body: &'static [u8]| {
+            let redaction = Redaction { fields, ..redaction() };
+            let mut headers = HeaderMap::new();
+            headers.insert("content-type", kind.parse().unwrap());
+            let request = Request::new(http::Method::POST, "/a".into(), headers, Bytes::from_static(body));
+            redaction.body(&request)
+        };
+        let form = "application/x-www-form-urlencoded";
+        let token: &[&str] = &["token"];
+        let body = br#"{"z":1.0,"token":"s3cret+","token":"old", "a":{"token":"of another"}}"#;
+        assert_eq!(
+            stored(token, "application/json", body),
+            r#"{"z":1.0,"a":{"token":"of another"}}"#
+        );
+        assert_eq!(stored(&[], "application/json", body), &body[..]);
+        assert_eq!(stored(token, "application/json", b"{ \"a\": 1 }"), "{ \"a\": 1 }");
+        assert_eq!(stored(token, "application/json", b"{\"token\""), "");
+        assert_eq!(stored(token, form, b"token=a&b=%41+&%74oken=c&token=%FF"), "b=%41+");
     }
 }

@@ -95,7 +95,7 @@ pub struct PreparedRoute {
     name: Name,
     path: Arc<str>,
     previous: Option<Name>,
-    serving: Serving,
+    serving: Box<Serving>,
 }
 
 impl std::fmt::Debug for PreparedRoute {
@@ -208,11 +208,11 @@ impl Routes {
     }
 
     pub(super) fn prepared(settings: Inbound, platform: Box<dyn Platform>) -> PreparedRoute {
-        let redaction = Redaction::of(&settings, platform.credential_headers());
+        let redaction = Redaction::of(&settings, &*platform);
         PreparedRoute {
             path: settings.path.into(),
             previous: None,
-            serving: Serving {
+            serving: Box::new(Serving {
                 platform,
                 source: Source {
                     channel: settings.channel.into(),
@@ -226,7 +226,7 @@ impl Routes {
                 dedupe_window: settings.dedupe_window,
                 redaction,
                 scope: settings.name.as_str().into(),
-            },
+            }),
             name: settings.name,
         }
     }
@@ -253,12 +253,7 @@ impl Routes {
         }
         for change in changes {
             let (name, previous, path, mode) = match change {
-                RouteChange::Put(route) => (
-                    route.name,
-                    route.previous,
-                    route.path,
-                    Mode::Serving(Box::new(route.serving)),
-                ),
+                RouteChange::Put(route) => (route.name, route.previous, route.path, Mode::Serving(route.serving)),
                 RouteChange::Degraded { name, path, reason } => (name, None, path.into(), Mode::Degraded(reason)),
                 RouteChange::Remove(_) => continue,
             };
@@ -471,13 +466,16 @@ mod tests {
         assert!(problem(&|_| {}, "discord").starts_with("webhooks.inbound.x.publicKey: "));
         assert!(problem(&|s| s.public_keys = vec!["0".repeat(64)], "discord").contains("no Ed25519 key"));
         assert!(problem(&|_| {}, "basic").starts_with("webhooks.inbound.x.username: "));
+        assert!(problem(&|_| {}, "whatsapp").starts_with("webhooks.inbound.x.verifyToken: "));
         assert!(problem(&|_| {}, "generic").starts_with("webhooks.inbound.x.signature.header: "));
-        assert!(problem(&|_| {}, "fax").contains("it knows basic, discord, generic"));
+        assert!(problem(&|_| {}, "fax").contains("it knows basic, "));
         let secret = |text: &'static str| move |s: &mut Inbound| s.secrets = vec![crate::secret::Secret::new(text)];
         for (platform, bad) in [
             ("telegram", "a b"),
             ("standard", "whsec_***"),
             ("openclaw", "whsec_***"),
+            ("gitlab", "whsec_***"),
+            ("zalo", "short!!"),
         ] {
             let said = problem(&secret(bad), platform);
             assert!(

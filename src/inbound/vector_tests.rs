@@ -38,6 +38,7 @@ pub(super) fn settings(platform: &str, fields: &Map<String, Value>) -> Inbound {
             "channel" => settings.channel = value.as_str().unwrap().to_owned(),
             "platform" => assert_eq!(value, platform),
             "secret" => settings.secrets = texts(value).into_iter().map(Secret::new).collect(),
+            "verifyToken" => settings.verify_tokens = texts(value).into_iter().map(Secret::new).collect(),
             "publicKey" => settings.public_keys = texts(value),
             "username" => settings.username = Some(value.as_str().unwrap().to_owned()),
             "verifySignature" => settings.verify_signature = value.as_bool().unwrap(),

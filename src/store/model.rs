@@ -56,7 +56,8 @@ pub struct Appended {
     pub duplicate: bool,
 }
 
-/// A request as it came, less what proves it (headers and query parameters equal to a secret are left out).
+/// A request as it came, less what proves it: headers, query parameters and fields of the body that are a secret are left
+/// out.
 #[derive(Debug, Clone)]
 pub struct RawRequest {
     /// The inbound webhook's name.
@@ -67,7 +68,7 @@ pub struct RawRequest {
     pub target: String,
     /// Headers in order; values as bytes (HTTP allows obs-text).
     pub headers: Vec<(String, Vec<u8>)>,
-    /// The body's bytes.
+    /// The body's bytes, as sent unless a field was left out.
     pub body: bytes::Bytes,
     /// Whether the signature was checked and held.
     pub verified: bool,

@@ -3,14 +3,25 @@
 //! A new platform is a file, a line in [`PLATFORMS`], its vectors and its line in the docs.
 
 mod basic;
+mod bluebubbles;
 mod discord;
 mod generic;
 mod github;
+mod gitlab;
+mod line;
+mod mattermost;
+mod nextcloud_talk;
 mod openclaw;
+mod openclaw_cron;
+mod shopify;
 mod slack;
 mod standard;
+mod stripe;
+mod synology_chat;
 mod telegram;
 mod token;
+mod whatsapp;
+mod zalo;
 
 use std::time::Duration;
 
@@ -18,11 +29,11 @@ use futures_util::future::BoxFuture;
 use http::HeaderName;
 use jiff::Timestamp;
 
-use super::form::Form;
+use super::form::{Form, write_form};
 use super::json::Json;
 use super::normalise::{Normalised, Source};
 use super::request::{Answer, Refusal, Request};
-use super::signature::TOLERANCE;
+use super::signature::{self, TOLERANCE};
 use crate::document::Inbound;
 use crate::secret::Secret;
 
@@ -45,6 +56,16 @@ pub(super) trait Platform: Send + Sync + 'static {
     /// Headers that carry a fixed token, beside `authorization`: never stored.
     fn credential_headers(&self) -> Vec<HeaderName> {
         Vec::new()
+    }
+
+    /// Query parameters that carry a fixed token: never stored.
+    fn credential_parameters(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Fields of a form, or members of a JSON object, that carry a fixed token: never stored.
+    fn credential_fields(&self) -> &'static [&'static str] {
+        &[]
     }
 
     /// A request that is answered without the proof that all others need: Slack's `ssl_check`, WhatsApp's and WeCom's GET
@@ -113,20 +134,44 @@ pub(super) struct SampleOf<'a> {
 }
 
 /// A signed request for `openclaw webhooks test NAME --inbound`; its method is POST.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Sample {
+    /// What follows the path after a `?`, encoded; it may carry the secret.
+    pub query: Option<Secret>,
     /// Its headers.
     pub headers: Vec<(String, Secret)>,
-    /// Its body.
+    /// Its body; it may hold the secret.
     pub body: String,
+}
+
+impl std::fmt::Debug for Sample {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sample")
+            .field("query", &self.query)
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Sample {
     /// A JSON body and the headers that prove it.
     fn json(body: String, headers: impl IntoIterator<Item = (String, String)>) -> Self {
-        let mut all = vec![("content-type".to_owned(), Secret::new("application/json"))];
+        Self::of("application/json", body, headers)
+    }
+
+    /// A form of these fields.
+    fn form(fields: &[(&str, &str)]) -> Self {
+        Self::of("application/x-www-form-urlencoded", write_form(fields), [])
+    }
+
+    fn of(kind: &str, body: String, headers: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut all = vec![("content-type".to_owned(), Secret::new(kind))];
         all.extend(headers.into_iter().map(|(name, value)| (name, Secret::new(value))));
-        Self { headers: all, body }
+        Self {
+            query: None,
+            headers: all,
+            body,
+        }
     }
 }
 
@@ -134,16 +179,27 @@ impl Sample {
 pub(super) type Build = fn(&Inbound) -> Result<Box<dyn Platform>, FieldError>;
 
 /// Every platform by its name in the document.
-pub(super) const PLATFORMS: [(&str, Build); 9] = [
+pub(super) const PLATFORMS: [(&str, Build); 20] = [
     ("basic", basic::build),
+    ("bluebubbles", bluebubbles::build),
     ("discord", discord::build),
     ("generic", generic::build),
     ("github", github::build),
+    ("gitlab", gitlab::build),
+    ("line", line::build),
+    ("mattermost", mattermost::build),
+    ("nextcloud-talk", nextcloud_talk::build),
     ("openclaw", openclaw::build),
+    ("openclaw-cron", openclaw_cron::build),
+    ("shopify", shopify::build),
     ("slack", slack::build),
     ("standard", standard::build),
+    ("stripe", stripe::build),
+    ("synology-chat", synology_chat::build),
     ("telegram", telegram::build),
     ("token", token::build),
+    ("whatsapp", whatsapp::build),
+    ("zalo", zalo::build),
 ];
 
 /// How a platform of this name is set up.
@@ -204,6 +260,43 @@ fn credentials<'a>(request: &'a Request, scheme: &str) -> Result<&'a str, Refusa
         .filter(|(first, _)| first.eq_ignore_ascii_case(scheme))
         .map(|(_, rest)| rest.trim_start_matches(' '))
         .ok_or_else(|| Refusal::signature(format!("authorization is not of the scheme {scheme}")))
+}
+
+/// A proof that is the secret itself, found at `place`.
+fn fixed_token(secrets: &[Secret], token: &str, place: &str) -> Result<(), Refusal> {
+    if signature::any_matches(secrets, token.as_bytes()) {
+        Ok(())
+    } else {
+        Err(Refusal::signature(format!("the token in {place} is not the secret")))
+    }
+}
+
+/// A proof that is the secret itself, in the body's field `token`.
+fn token_in_body(secrets: &[Secret], request: &Request) -> Result<(), Refusal> {
+    let body = request.json_or_form()?;
+    match body.filled("token") {
+        Ok(Some(token)) => fixed_token(secrets, token, "the body"),
+        _ => Err(Refusal::signature("the body has no token")),
+    }
+}
+
+/// The events of a body that may hold several, each of one item; an item's fallback key is given beside it.
+///
+/// At most 10,000: the store takes no more in one write.
+fn several<T>(
+    request: &Request,
+    items: &[T],
+    event: impl Fn(&T, String) -> Normalised,
+) -> Result<Vec<Normalised>, Refusal> {
+    const MOST: usize = 10_000;
+    if items.len() > MOST {
+        return Err(Refusal::body("the body holds more than 10000 events"));
+    }
+    let key = |n| match items.len() {
+        1 => request.hash().to_owned(),
+        _ => format!("{}:{n}", request.hash()),
+    };
+    Ok(items.iter().enumerate().map(|(n, item)| event(item, key(n))).collect())
 }
 
 /// Id and type of a request of a source without a scheme of its own, as `signature` names them.

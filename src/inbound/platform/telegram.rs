@@ -10,7 +10,6 @@ use crate::document::Inbound;
 use crate::inbound::json::{Json, OtherShape};
 use crate::inbound::normalise::{Attachment, Message, Source, unix_seconds};
 use crate::inbound::request::{Answer, Refusal, Request};
-use crate::inbound::signature;
 use crate::secret::Secret;
 
 const TOKEN: &str = "X-Telegram-Bot-Api-Secret-Token";
@@ -46,12 +45,7 @@ impl Platform for Telegram {
     }
 
     fn verify(&self, request: &Request, _: Timestamp) -> Result<(), Refusal> {
-        let token = request.required_header(TOKEN)?;
-        if signature::any_matches(&self.secrets, token.as_bytes()) {
-            Ok(())
-        } else {
-            Err(Refusal::signature(format!("{TOKEN} is not the secret")))
-        }
+        super::fixed_token(&self.secrets, request.required_header(TOKEN)?, TOKEN)
     }
 
     fn read(&self, request: &Request, source: &Source) -> Result<Reading, Refusal> {

@@ -7,7 +7,6 @@ use super::{FieldError, Naming, Platform, Reading, Sample, SampleOf};
 use crate::document::Inbound;
 use crate::inbound::normalise::Source;
 use crate::inbound::request::{Refusal, Request};
-use crate::inbound::signature;
 use crate::secret::Secret;
 
 struct Token {
@@ -40,11 +39,7 @@ impl Platform for Token {
             Some(name) => (request.required_header(name.as_str())?, name.as_str()),
             None => (super::credentials(request, "Bearer")?, "authorization"),
         };
-        if signature::any_matches(&self.secrets, token.as_bytes()) {
-            Ok(())
-        } else {
-            Err(Refusal::signature(format!("the token in {name} is not the secret")))
-        }
+        super::fixed_token(&self.secrets, token, name)
     }
 
     fn read(&self, request: &Request, source: &Source) -> Result<Reading, Refusal> {
