@@ -15,9 +15,9 @@ use crate::clock::{ManualClock, SharedClock, SystemClock, from_ms};
 use crate::document::settings::StoreSettings;
 use crate::document::{self, Address, Desired, Lookup as _, Source};
 use crate::environment::Environment;
-use crate::event::{Event, EventId, EventName};
+use crate::event::{Event, EventId, EventName, Name};
 use crate::inbound::Routes;
-use crate::outbound::Dispatcher;
+use crate::outbound::{Dispatcher, SenderState};
 use crate::reconcile::{AdminHandler, Broken, Core, Reconciler, Start, StartError};
 use crate::store::{self, Append, NewEvent, Retention, Store, StoreError};
 
@@ -92,8 +92,12 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<(), Gate
         if let Ok(stopped) = reconciling.await {
             stopped.drain().await;
         }
-        publish(&*store, &clock, "system.stopped").await;
-        dispatcher.shutdown(shutdown_timeout(&reconciler)).await;
+        let timeout = shutdown_timeout(&reconciler);
+        if let Some(stopped) = publish(&*store, &clock, "system.stopped").await {
+            // Whoever does not hear of it now does after the next start.
+            let _ = tokio::time::timeout(timeout, tried(&stopped, &*store, &dispatcher)).await;
+        }
+        dispatcher.shutdown(timeout).await;
         let _ = retaining.await;
         store.close().await;
     };
@@ -203,10 +207,11 @@ async fn signalled() -> std::io::Result<()> {
 }
 
 /// The gateway's own life, as events. A store that refuses them is full or broken: it says so by itself.
-async fn publish(store: &dyn Store, clock: &SharedClock, name: &str) {
+async fn publish(store: &dyn Store, clock: &SharedClock, name: &str) -> Option<EventId> {
     let data = format!(r#"{{"component":"gateway","version":"{}"}}"#, env!("CARGO_PKG_VERSION"));
+    let id = EventId::new();
     let event = Event {
-        id: EventId::new(),
+        id: id.clone(),
         name: EventName::parse(name).expect("a constant name"),
         timestamp: clock.now(),
         data: RawValue::from_string(data).expect("a constant object"),
@@ -220,8 +225,31 @@ async fn publish(store: &dyn Store, clock: &SharedClock, name: &str) {
         events: vec![NewEvent { event, key: None }],
         now_ms: clock.now_ms(),
     };
-    if let Err(e) = store.append(append).await {
-        warn!(event = name, "not stored: {e}");
+    match store.append(append).await {
+        Ok(_) => Some(id),
+        Err(e) => {
+            warn!(event = name, "not stored: {e}");
+            None
+        }
+    }
+}
+
+/// Waits until every sender that can has tried to deliver an event: one that is paused, suspended or parked cannot.
+async fn tried(id: &EventId, store: &dyn Store, dispatcher: &Dispatcher) {
+    let waits = |delivery: &store::StoryDelivery| {
+        let status = Name::parse(&delivery.sender)
+            .ok()
+            .and_then(|name| dispatcher.status(&name));
+        let can = status.is_some_and(|s| s.state == SenderState::Active && s.parked_until_ms.is_none());
+        can && delivery.state == "owed" && delivery.attempts == 0
+    };
+    let mut ticks = interval(Duration::from_millis(10));
+    loop {
+        ticks.tick().await;
+        match store.story(id.as_str()).await {
+            Ok(Some(told)) if told.deliveries.iter().any(waits) => {}
+            _ => return,
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod fingerprint;
 mod prepare;
 mod say;
 pub mod settle;
+mod sources;
 mod start;
 mod view;
 mod watched;
