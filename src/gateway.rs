@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -55,6 +55,7 @@ pub enum GatewayError {
 
 /// Runs the gateway until SIGTERM or SIGINT. `say` prints one line for a person.
 pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<(), GatewayError> {
+    let mut signals = Signals::catch()?;
     let clock: SharedClock = Arc::new(SystemClock);
     let file = read(&options);
     let settings = store_settings(&options, file.as_ref().ok().map(|(_, desired)| desired));
@@ -85,7 +86,7 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<(), Gate
     let retaining = tokio::spawn(retain(store.clone(), reconciler.clone(), clock.clone(), stop.clone()));
     publish(&*store, &clock, "system.started").await;
 
-    until_told(&reconciler).await?;
+    signals.stop(&reconciler).await;
     info!("stopping");
     stop.cancel();
     let ended = async {
@@ -104,7 +105,7 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<(), Gate
     tokio::select! {
         () = ended => Ok(()),
         // A second signal: what was accepted is durable already.
-        again = signalled() => again.map_err(Into::into),
+        () = signals.again() => Ok(()),
     }
 }
 
@@ -182,28 +183,41 @@ fn say_start(reconciler: &Reconciler, say: &mut impl FnMut(&str)) {
     }
 }
 
-/// Waits for SIGTERM or SIGINT; SIGHUP reads the document again.
-async fn until_told(reconciler: &Reconciler) -> std::io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    loop {
-        tokio::select! {
-            told = signalled() => return told,
-            _ = hangup.recv() => {
+/// The signals that the gateway obeys. They are caught from before it says that it is there: an early SIGHUP must not end it.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for SIGTERM or SIGINT; at each SIGHUP the document is read again.
+    async fn stop(&mut self, reconciler: &Reconciler) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
                 // What became of it is logged by the reconciler.
-                let _ = reconciler.reload().await;
+                _ = self.hangup.recv() => drop(reconciler.reload().await),
             }
         }
     }
-}
 
-async fn signalled() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    /// Waits for another SIGTERM or SIGINT.
+    async fn again(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
-    Ok(())
 }
 
 /// The gateway's own life, as events. A store that refuses them is full or broken: it says so by itself.

@@ -364,13 +364,14 @@ pub struct Stopped {
 impl Stopped {
     /// Stops accepting, lets requests in flight finish within `timeout`, public listener first.
     pub async fn drain(mut self) {
+        self.running.stopping.cancel();
         if let Some((serving, settings)) = self.running.public.take() {
             serving.drain(settings.shutdown_timeout).await;
         }
         if let Some((serving, _)) = self.running.admin.take() {
             serving.drain(Duration::from_secs(1)).await;
         }
-        self.running.retiring.shutdown().await;
+        while self.running.retiring.join_next().await.is_some() {}
     }
 }
 

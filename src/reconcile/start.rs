@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, block_in_place};
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::clock::SharedClock;
@@ -207,6 +208,7 @@ impl Core {
             public: None,
             admin: None,
             retiring: JoinSet::new(),
+            stopping: CancellationToken::new(),
         };
         let standing: HashMap<SenderKey, (Option<String>, bool)> = known
             .into_iter()
