@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::clock::SharedClock;
 use crate::document::settings::Listen;
@@ -24,6 +24,7 @@ use super::commit::Running;
 use super::condition::{reasons, types};
 use super::fingerprint;
 use super::prepare::{self, Prepared, SenderPart};
+use super::say::warn_of;
 use super::settle::Settle;
 use super::view::View;
 use super::watched::WatchedFiles;
@@ -235,9 +236,7 @@ impl Core {
         Self::check_base(proposal.base, &view)?;
         let sha256 = fingerprint::sha256(&proposal.document);
         let (checked, diagnostics) = self.check(&proposal.document, proposal.allow_deletes).await?;
-        for warning in &diagnostics {
-            warn!(code = warning.code.as_str(), line = warning.line, "{}", warning.message);
-        }
+        warn_of(&diagnostics);
         let Checked {
             desired,
             plan,
