@@ -71,10 +71,14 @@ impl Core {
 
     pub(super) fn say_rejected(&mut self, proposal: &Proposal, rejected: &Rejected) {
         let reason = match rejected {
-            Rejected::Document(_) => reasons::DOCUMENT_INVALID,
+            Rejected::Document(_) | Rejected::Empty(_) => reasons::DOCUMENT_INVALID,
             Rejected::Held(_) => reasons::HELD,
             // The one who asked is told; what runs and what waits is as it was.
-            Rejected::Stale { .. } | Rejected::Busy | Rejected::Stopping | Rejected::NoGeneration(_) => return,
+            Rejected::Stale { .. }
+            | Rejected::Busy
+            | Rejected::Stopping
+            | Rejected::NoGeneration(_)
+            | Rejected::ExecProvider(_) => return,
             _ => reasons::PREPARE_FAILED,
         };
         let message = match rejected {
