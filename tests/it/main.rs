@@ -10,6 +10,7 @@
 )] // tests read better so
 
 mod bad_documents;
+mod certificates;
 mod documents_on_disk;
 mod harness;
 mod kill_loses_nothing;
