@@ -20,6 +20,7 @@ mod prepare_fails;
 mod python_verifies;
 mod reload_loses_nothing;
 mod retries;
+mod secrets_stay_secret;
 mod tidy;
 mod tour;
 mod vector_core;
