@@ -4,9 +4,12 @@
 //! [`Routes`] says what runs: `prepare` does all that can fail, `commit` swaps and cannot.
 
 mod address;
+mod aes_cbc;
 mod figures;
 mod form;
 mod json;
+mod jwks;
+mod jwt;
 mod normalise;
 mod platform;
 mod rate;
@@ -18,6 +21,7 @@ mod signature;
 mod standard_webhooks;
 mod tables;
 mod trace;
+mod xml;
 
 #[cfg(test)]
 mod coming_tests;

@@ -3,15 +3,23 @@
 //! A new platform is a file, a line in [`PLATFORMS`], its vectors and its line in the docs.
 
 mod basic;
+mod dingtalk;
 mod discord;
+mod feishu;
 mod generic;
 mod github;
+mod googlechat;
+mod msteams;
 mod openclaw;
+mod qqbot;
 mod slack;
 mod standard;
 mod telegram;
 mod token;
+mod twilio;
+mod wecom;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -20,6 +28,7 @@ use jiff::Timestamp;
 
 use super::form::Form;
 use super::json::Json;
+use super::jwt::{Expected, Verifier};
 use super::normalise::{Normalised, Source};
 use super::request::{Answer, Refusal, Request};
 use super::signature::TOLERANCE;
@@ -49,8 +58,8 @@ pub(super) trait Platform: Send + Sync + 'static {
 
     /// A request that is answered without the proof that all others need: Slack's `ssl_check`, WhatsApp's and WeCom's GET
     /// (which prove themselves otherwise), QQ's `op` 13, Feishu's `url_verification`. `None`: it is no such request.
-    fn greet(&self, request: &Request) -> Result<Option<Answer>, Refusal> {
-        let _ = request;
+    fn greet(&self, request: &Request, now: Timestamp) -> Result<Option<Answer>, Refusal> {
+        let _ = (request, now);
         Ok(None)
     }
 
@@ -115,6 +124,8 @@ pub(super) struct SampleOf<'a> {
 /// A signed request for `openclaw webhooks test NAME --inbound`; its method is POST.
 #[derive(Debug, Clone)]
 pub struct Sample {
+    /// Its query, without `?`, where the platform proves itself there.
+    pub query: Option<Secret>,
     /// Its headers.
     pub headers: Vec<(String, Secret)>,
     /// Its body.
@@ -124,9 +135,22 @@ pub struct Sample {
 impl Sample {
     /// A JSON body and the headers that prove it.
     fn json(body: String, headers: impl IntoIterator<Item = (String, String)>) -> Self {
-        let mut all = vec![("content-type".to_owned(), Secret::new("application/json"))];
+        Self::of("application/json", body, headers)
+    }
+
+    /// A form and the headers that prove it.
+    fn form(body: String, headers: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self::of("application/x-www-form-urlencoded", body, headers)
+    }
+
+    fn of(content_type: &str, body: String, headers: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut all = vec![("content-type".to_owned(), Secret::new(content_type))];
         all.extend(headers.into_iter().map(|(name, value)| (name, Secret::new(value))));
-        Self { headers: all, body }
+        Self {
+            query: None,
+            headers: all,
+            body,
+        }
     }
 }
 
@@ -134,16 +158,23 @@ impl Sample {
 pub(super) type Build = fn(&Inbound) -> Result<Box<dyn Platform>, FieldError>;
 
 /// Every platform by its name in the document.
-pub(super) const PLATFORMS: [(&str, Build); 9] = [
+pub(super) const PLATFORMS: [(&str, Build); 16] = [
     ("basic", basic::build),
+    ("dingtalk", dingtalk::build),
     ("discord", discord::build),
+    ("feishu", feishu::build),
     ("generic", generic::build),
     ("github", github::build),
+    ("googlechat", googlechat::build),
+    ("msteams", msteams::build),
     ("openclaw", openclaw::build),
+    ("qqbot", qqbot::build),
     ("slack", slack::build),
     ("standard", standard::build),
     ("telegram", telegram::build),
     ("token", token::build),
+    ("twilio", twilio::build),
+    ("wecom", wecom::build),
 ];
 
 /// How a platform of this name is set up.
@@ -204,6 +235,43 @@ fn credentials<'a>(request: &'a Request, scheme: &str) -> Result<&'a str, Refusa
         .filter(|(first, _)| first.eq_ignore_ascii_case(scheme))
         .map(|(_, rest)| rest.trim_start_matches(' '))
         .ok_or_else(|| Refusal::signature(format!("authorization is not of the scheme {scheme}")))
+}
+
+/// What checks the tokens of a platform that signs with JSON Web Keys; `None`: the route verifies nothing.
+fn tokens(settings: &Inbound, expected: Expected) -> Result<Option<Verifier>, FieldError> {
+    if !settings.verify_signature {
+        return Ok(None);
+    }
+    let audience = settings.audience.as_deref().filter(|audience| !audience.is_empty());
+    let audience = audience.ok_or_else(|| {
+        let missing = "without it a token for anybody would be accepted; set it, or `verifySignature: false`";
+        FieldError::new("audience", missing)
+    })?;
+    Verifier::new(expected, audience, settings.jwks.as_ref(), tolerance(settings))
+        .map(Some)
+        .map_err(|problem| FieldError::new("jwks", problem))
+}
+
+/// The check of a route that verifies.
+fn set_up(tokens: Option<&Verifier>) -> Result<&Verifier, Refusal> {
+    tokens.ok_or_else(|| Refusal::signature("the route has no keys"))
+}
+
+/// The members of `reply` that are known.
+fn known<'a, const N: usize>(members: [(&'static str, Option<&'a str>); N]) -> Vec<(&'static str, Cow<'a, str>)> {
+    members
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?.into())))
+        .collect()
+}
+
+/// The first half of a MIME type: an attachment's kind. `file` where there is none.
+fn main_type(mime_type: Option<&str>) -> &str {
+    mime_type
+        .and_then(|kind| kind.split('/').next())
+        .map(str::trim)
+        .filter(|kind| !kind.is_empty())
+        .unwrap_or("file")
 }
 
 /// Id and type of a request of a source without a scheme of its own, as `signature` names them.
