@@ -24,7 +24,11 @@ mod trace;
 mod xml;
 
 #[cfg(test)]
+mod chat_shape_tests;
+#[cfg(test)]
 mod coming_tests;
+#[cfg(test)]
+mod encrypted_tests;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]

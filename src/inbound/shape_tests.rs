@@ -8,10 +8,14 @@ use super::Peer;
 use super::fake::{Stage, inbound};
 use crate::document::Inbound;
 
-const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+pub(super) const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
 /// What a body becomes: the event's name and data (less its mark), or the status of a refusal.
-async fn becomes_with(platform: &'static str, headers: &[(&str, &str)], body: &str) -> Result<(String, String), u16> {
+pub(super) async fn becomes_with(
+    platform: &'static str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<(String, String), u16> {
     let stage = Stage::with(Inbound {
         verify_signature: false,
         ..inbound("t", platform)
@@ -36,12 +40,12 @@ async fn becomes_with(platform: &'static str, headers: &[(&str, &str)], body: &s
     }))
 }
 
-async fn becomes(platform: &'static str, body: &str) -> (String, String) {
+pub(super) async fn becomes(platform: &'static str, body: &str) -> (String, String) {
     becomes_with(platform, &[], body).await.unwrap()
 }
 
 /// `webhook.received` of this type and key, with the body as it came.
-fn webhook(platform: &str, kind: &str, key: &str, body: &str) -> (String, String) {
+pub(super) fn webhook(platform: &str, kind: &str, key: &str, body: &str) -> (String, String) {
     let data =
         format!(r#"{{"channel":"t-main","platform":"{platform}","type":"{kind}","deliveryId":"{key}","body":{body}}}"#);
     ("webhook.received".to_owned(), data)
