@@ -188,6 +188,18 @@ async fn an_unknown_key_causes_a_fetch_at_most_once_a_minute() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_being_fetched_is_waited_for() {
+    let bench = Bench::new().await;
+    bench.server.says("200 OK", &set_of(&["a"]));
+    assert_eq!(bench.look("a").await, Ok(true));
+    bench.server.says("200 OK", &set_of(&["a", "b"]));
+    bench.pass(AGAIN);
+    let looks = futures_util::future::join_all((0..10).map(|_| bench.look("b"))).await;
+    assert!(looks.iter().all(|look| *look == Ok(true)), "{looks:?}");
+    assert_eq!(bench.server.asked(), 2);
+}
+
+#[tokio::test]
 async fn a_set_is_fetched_anew_after_a_day_and_kept_where_that_fails() {
     let bench = Bench::new().await;
     bench.server.says("200 OK", &set_of(&["a"]));

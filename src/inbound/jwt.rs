@@ -183,20 +183,21 @@ mod tests {
         sign_with(&RSA_PKCS1_SHA256, head, claims)
     }
 
-    fn verifier() -> Verifier {
+    fn key_set() -> Jwks {
         // The last numbers of the DER are the modulus and 65537.
         let der = PAIR.public_key().as_der().unwrap();
         let der: &[u8] = der.as_ref();
-        let modulus = &der[der.len() - 256 - 5..der.len() - 5];
-        let set = format!(
-            r#"{{"keys":[{{"kty":"RSA","kid":"k","n":"{}","e":"AQAB"}}]}}"#,
-            URL_SAFE_NO_PAD.encode(modulus)
-        );
+        let modulus = URL_SAFE_NO_PAD.encode(&der[der.len() - 256 - 5..der.len() - 5]);
+        let key = format!(r#"{{"kty":"RSA","kid":"k","n":"{modulus}","e":"AQAB","endorsements":["msteams"]}}"#);
+        Jwks::Inline(format!(r#"{{"keys":[{key}]}}"#))
+    }
+
+    fn verifier() -> Verifier {
         let expected = Expected {
             issuers: &["me", "us"],
             keys_url: "",
         };
-        Verifier::new(expected, "you", Some(&Jwks::Inline(set)), Duration::from_mins(5)).unwrap()
+        Verifier::new(expected, "you", Some(&key_set()), Duration::from_mins(5)).unwrap()
     }
 
     fn check(token: &str) -> Result<(), &'static str> {
@@ -305,6 +306,45 @@ mod tests {
             &format!("{token}."),
         ] {
             assert!(check(bad).is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_teams_token_and_its_key_fit_the_body() {
+        use crate::inbound::fake::{Stage, inbound};
+        let mut settings = inbound("t", "msteams");
+        settings.audience = Some("you".into());
+        settings.jwks = Some(key_set());
+        let stage = Stage::with(settings);
+        for (told, body, status) in [
+            (
+                r#","serviceurl":"s""#,
+                r#"{"serviceUrl":"s","channelId":"msteams"}"#,
+                200,
+            ),
+            (
+                r#","serviceurl":"s""#,
+                r#"{"serviceUrl":"t","channelId":"msteams"}"#,
+                401,
+            ),
+            (r#","serviceurl":"s""#, r#"{"serviceUrl":"s","channelId":"skype"}"#, 401),
+            (r#","serviceurl":"s""#, r#"{"serviceUrl":"s"}"#, 401),
+            (r#","serviceurl":"s""#, r#"{"channelId":"msteams"}"#, 401),
+            ("", r#"{"channelId":"msteams"}"#, 401),
+            (
+                r#","serviceurl":null"#,
+                r#"{"serviceUrl":null,"channelId":"msteams"}"#,
+                401,
+            ),
+            (r#","serviceurl":"s""#, "{", 400),
+        ] {
+            let claims = format!(r#"{{"iss":"https://api.botframework.com","aud":"you","exp":{NOW}{told}}}"#);
+            let request = http::Request::post("/webhook/t")
+                .header("authorization", format!("Bearer {}", sign(HEAD, &claims)))
+                .body(http_body_util::Full::new(bytes::Bytes::from(body)))
+                .unwrap();
+            let answer = stage.routes.handle(request, crate::inbound::Peer::Unix).await;
+            assert_eq!(answer.status().as_u16(), status, "{told} {body}");
         }
     }
 }
