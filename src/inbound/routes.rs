@@ -469,6 +469,32 @@ mod tests {
         assert!(problem(&|_| {}, "whatsapp").starts_with("webhooks.inbound.x.verifyToken: "));
         assert!(problem(&|_| {}, "generic").starts_with("webhooks.inbound.x.signature.header: "));
         assert!(problem(&|_| {}, "fax").contains("it knows basic, "));
+        let verify_token = |s: &mut Inbound| s.verify_tokens = vec![crate::secret::Secret::new("t")];
+        let wecom = |change: &dyn Fn(&mut Inbound)| {
+            problem(
+                &|s| {
+                    verify_token(s);
+                    s.encrypt_keys = vec![crate::secret::Secret::new("k".repeat(43))];
+                    s.corp_id = Some("ww".into());
+                    change(s);
+                },
+                "wecom",
+            )
+        };
+        assert!(problem(&|_| {}, "feishu").starts_with("webhooks.inbound.x.encryptKey: "));
+        assert!(problem(&|_| {}, "wecom").starts_with("webhooks.inbound.x.verifyToken: "));
+        assert!(wecom(&|s| s.encrypt_keys.clear()).starts_with("webhooks.inbound.x.encryptKey: "));
+        assert!(
+            wecom(&|s| s.encrypt_keys = vec![crate::secret::Secret::new("k".repeat(42))]).contains("43 characters")
+        );
+        assert!(wecom(&|s| s.corp_id = None).starts_with("webhooks.inbound.x.corpId: "));
+        assert!(problem(&|_| {}, "twilio").starts_with("webhooks.inbound.x.url: "));
+        assert!(problem(&|_| {}, "googlechat").starts_with("webhooks.inbound.x.audience: "));
+        let jwks = |s: &mut Inbound| {
+            s.audience = Some("a".into());
+            s.jwks = Some(crate::document::settings::Jwks::Inline("{}".into()));
+        };
+        assert!(problem(&jwks, "msteams").starts_with("webhooks.inbound.x.jwks: "));
         let secret = |text: &'static str| move |s: &mut Inbound| s.secrets = vec![crate::secret::Secret::new(text)];
         for (platform, bad) in [
             ("telegram", "a b"),

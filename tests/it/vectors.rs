@@ -16,8 +16,23 @@ use crate::harness::Gateway;
 use crate::vector_core::{Case, Reply, SeenEvent, differences, groups};
 
 /// The platforms of this release.
-const PLATFORMS: [&str; 9] = [
-    "basic", "discord", "generic", "github", "openclaw", "slack", "standard", "telegram", "token",
+const PLATFORMS: [&str; 16] = [
+    "basic",
+    "dingtalk",
+    "discord",
+    "feishu",
+    "generic",
+    "github",
+    "googlechat",
+    "msteams",
+    "openclaw",
+    "qqbot",
+    "slack",
+    "standard",
+    "telegram",
+    "token",
+    "twilio",
+    "wecom",
 ];
 
 #[test]
