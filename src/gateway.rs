@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -15,10 +15,10 @@ use crate::clock::{ManualClock, SharedClock, SystemClock, from_ms};
 use crate::document::settings::StoreSettings;
 use crate::document::{self, Address, Desired, Lookup as _, Source};
 use crate::environment::Environment;
-use crate::event::{Event, EventId, EventName};
+use crate::event::{Event, EventId, EventName, Name};
 use crate::inbound::Routes;
-use crate::outbound::Dispatcher;
-use crate::reconcile::{AdminHandler, Broken, Core, Reconciler, Start, StartError};
+use crate::outbound::{Dispatcher, SenderState};
+use crate::reconcile::{self, AdminHandler, Broken, Core, Reconciler, Start, StartError};
 use crate::store::{self, Append, NewEvent, Retention, Store, StoreError};
 
 /// The variable that fixes the clock of signature and replay-window checks, and only that. For tests.
@@ -55,6 +55,7 @@ pub enum GatewayError {
 
 /// Runs the gateway until SIGTERM or SIGINT. `say` prints one line for a person.
 pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<(), GatewayError> {
+    let mut signals = Signals::catch()?;
     let clock: SharedClock = Arc::new(SystemClock);
     let file = read(&options);
     let settings = store_settings(&options, file.as_ref().ok().map(|(_, desired)| desired));
@@ -85,22 +86,26 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<(), Gate
     let retaining = tokio::spawn(retain(store.clone(), reconciler.clone(), clock.clone(), stop.clone()));
     publish(&*store, &clock, "system.started").await;
 
-    until_told(&reconciler).await?;
+    signals.stop(&reconciler).await;
     info!("stopping");
     stop.cancel();
     let ended = async {
         if let Ok(stopped) = reconciling.await {
             stopped.drain().await;
         }
-        publish(&*store, &clock, "system.stopped").await;
-        dispatcher.shutdown(shutdown_timeout(&reconciler)).await;
+        let timeout = shutdown_timeout(&reconciler);
+        if let Some(stopped) = publish(&*store, &clock, "system.stopped").await {
+            // Whoever does not hear of it now does after the next start.
+            let _ = tokio::time::timeout(timeout, tried(&stopped, &*store, &dispatcher)).await;
+        }
+        dispatcher.shutdown(timeout).await;
         let _ = retaining.await;
         store.close().await;
     };
     tokio::select! {
         () = ended => Ok(()),
         // A second signal: what was accepted is durable already.
-        again = signalled() => again.map_err(Into::into),
+        () = signals.again() => Ok(()),
     }
 }
 
@@ -115,9 +120,7 @@ fn read(options: &Options) -> Result<(Vec<u8>, Desired), Broken> {
     });
     match loaded.desired {
         Some(desired) => {
-            for found in &loaded.diagnostics {
-                warn!(code = found.code.as_str(), line = found.line, "{}", found.message);
-            }
+            reconcile::warn_of(&loaded.diagnostics);
             Ok((bytes, desired))
         }
         None => Err(Broken::Invalid(loaded.diagnostics)),
@@ -178,35 +181,49 @@ fn say_start(reconciler: &Reconciler, say: &mut impl FnMut(&str)) {
     }
 }
 
-/// Waits for SIGTERM or SIGINT; SIGHUP reads the document again.
-async fn until_told(reconciler: &Reconciler) -> std::io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    loop {
-        tokio::select! {
-            told = signalled() => return told,
-            _ = hangup.recv() => {
+/// The signals that the gateway obeys. They are caught from before it says that it is there: an early SIGHUP must not end it.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for SIGTERM or SIGINT; at each SIGHUP the document is read again.
+    async fn stop(&mut self, reconciler: &Reconciler) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
                 // What became of it is logged by the reconciler.
-                let _ = reconciler.reload().await;
+                _ = self.hangup.recv() => drop(reconciler.reload().await),
             }
+        }
+    }
+
+    /// Waits for another SIGTERM or SIGINT.
+    async fn again(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }
 
-async fn signalled() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
-}
-
 /// The gateway's own life, as events. A store that refuses them is full or broken: it says so by itself.
-async fn publish(store: &dyn Store, clock: &SharedClock, name: &str) {
+async fn publish(store: &dyn Store, clock: &SharedClock, name: &str) -> Option<EventId> {
     let data = format!(r#"{{"component":"gateway","version":"{}"}}"#, env!("CARGO_PKG_VERSION"));
+    let id = EventId::new();
     let event = Event {
-        id: EventId::new(),
+        id: id.clone(),
         name: EventName::parse(name).expect("a constant name"),
         timestamp: clock.now(),
         data: RawValue::from_string(data).expect("a constant object"),
@@ -220,8 +237,31 @@ async fn publish(store: &dyn Store, clock: &SharedClock, name: &str) {
         events: vec![NewEvent { event, key: None }],
         now_ms: clock.now_ms(),
     };
-    if let Err(e) = store.append(append).await {
-        warn!(event = name, "not stored: {e}");
+    match store.append(append).await {
+        Ok(_) => Some(id),
+        Err(e) => {
+            warn!(event = name, "not stored: {e}");
+            None
+        }
+    }
+}
+
+/// Waits until every sender that can has tried to deliver an event: one that is paused, suspended or parked cannot.
+async fn tried(id: &EventId, store: &dyn Store, dispatcher: &Dispatcher) {
+    let waits = |delivery: &store::StoryDelivery| {
+        let status = Name::parse(&delivery.sender)
+            .ok()
+            .and_then(|name| dispatcher.status(&name));
+        let can = status.is_some_and(|s| s.state == SenderState::Active && s.parked_until_ms.is_none());
+        can && delivery.state == "owed" && delivery.attempts == 0
+    };
+    let mut ticks = interval(Duration::from_millis(10));
+    loop {
+        ticks.tick().await;
+        match store.story(id.as_str()).await {
+            Ok(Some(told)) if told.deliveries.iter().any(waits) => {}
+            _ => return,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::document::settings::{Admin, Listen, Server};
 use crate::event::Name;
@@ -15,8 +16,11 @@ use crate::store::SenderKey;
 
 use super::prepare::{ListenerPart, Prepared, SenderPart};
 
-/// How long a connection that a rebind left on the old listener may go on.
-const LONGEST_CONNECTION: Duration = Duration::from_hours(1);
+/// How often it is looked whether the last connection of a retired listener has ended.
+const RETIRED_LOOK: Duration = Duration::from_secs(1);
+
+/// How long a retired listener's requests may take when the gateway stops.
+const RETIRED_DRAIN: Duration = Duration::from_secs(10);
 
 /// The admin room, as the reconciler sees it: a handler whose settings change in place.
 pub trait AdminHandler: Handler {
@@ -33,6 +37,8 @@ pub(super) struct Running {
     pub(super) admin: Option<(Serving, Admin)>,
     /// Listeners that were rebound: they end when what they accepted has ended.
     pub(super) retiring: JoinSet<()>,
+    /// Their connections are drained.
+    pub(super) stopping: CancellationToken,
 }
 
 impl Running {
@@ -67,13 +73,27 @@ impl Running {
                 ..Limits::default()
             };
             let handler: Arc<dyn Handler> = self.routes.clone();
-            let serving = swap(part, self.public.take(), handler, limits, &mut self.retiring);
+            let serving = swap(
+                part,
+                self.public.take(),
+                handler,
+                limits,
+                &mut self.retiring,
+                &self.stopping,
+            );
             self.public = Some(serving);
         }
         if let Some(part) = prepared.admin {
             let settings = part.settings.clone();
             let handler: Arc<dyn Handler> = self.admin_handler.clone();
-            let serving = swap(part, self.admin.take(), handler, Limits::default(), &mut self.retiring);
+            let serving = swap(
+                part,
+                self.admin.take(),
+                handler,
+                Limits::default(),
+                &mut self.retiring,
+                &self.stopping,
+            );
             self.admin_handler
                 .configure(&settings, &url(&serving.0, settings.tls.is_some()));
             self.admin = Some(serving);
@@ -125,6 +145,20 @@ fn sender_change(
     })
 }
 
+/// What the old listener accepted goes on for as long as its clients keep it, or until the gateway stops.
+async fn retire(old: Serving, stopping: CancellationToken) {
+    let retired = old.retire().await;
+    while retired.open() > 0 {
+        tokio::select! {
+            () = stopping.cancelled() => {
+                retired.drain(RETIRED_DRAIN).await;
+                return;
+            }
+            () = tokio::time::sleep(RETIRED_LOOK) => {}
+        }
+    }
+}
+
 /// Where a listener is, for people and for the API's guard.
 pub(super) fn url(serving: &Serving, tls: bool) -> String {
     match (serving.address(), serving.listen()) {
@@ -141,16 +175,13 @@ fn swap<S>(
     handler: Arc<dyn Handler>,
     limits: Limits,
     retiring: &mut JoinSet<()>,
+    stopping: &CancellationToken,
 ) -> (Serving, S) {
     match (part.bound, standing) {
         (Some(bound), standing) => {
             let serving = bound.serve(handler, limits);
             if let Some((old, _)) = standing {
-                // What it accepted goes on for as long as its clients keep it.
-                retiring.spawn(async move {
-                    let retired = old.retire().await;
-                    retired.drain(LONGEST_CONNECTION).await;
-                });
+                retiring.spawn(retire(old, stopping.clone()));
             }
             (serving, part.settings)
         }

@@ -9,24 +9,27 @@ use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::clock::SharedClock;
+use crate::document::settings::Listen;
 use crate::document::{self, Address, Desired, Diagnostic, Source};
 use crate::environment::Environment;
 use crate::event::Name;
+use crate::listener::Serving;
 use crate::plan::{self, Fingerprints, Observed, Plan};
-use crate::store::{self, Cause, Commit, NewGeneration, SenderKey, Store};
+use crate::store::{self, Commit, NewGeneration, SenderKey, Store};
 
 use super::commit::Running;
 use super::condition::{reasons, types};
+use super::fingerprint;
 use super::prepare::{self, Prepared, SenderPart};
+use super::say::warn_of;
 use super::settle::Settle;
 use super::view::View;
 use super::watched::WatchedFiles;
 use super::watcher::Watcher;
 use super::{Command, DocumentFormat, Outcome, Planned, Problem, Proposal, Rejected};
-use super::{document_file, fingerprint};
 
 /// The task's state. Made by [`Core::start`], run by [`Core::run`].
 pub struct Core {
@@ -98,140 +101,6 @@ impl Core {
         }
     }
 
-    // ---- where proposals come from ----
-
-    /// Something in the file system moved: the document, or a file that it names.
-    async fn look(&mut self) {
-        let moved = block_in_place(|| self.watched.moved());
-        let bytes = match self.settle.read().await {
-            Ok(stable) => stable.bytes,
-            Err(e) => return self.say_unreadable(&e.to_string()),
-        };
-        let sha256 = fingerprint::sha256(&bytes);
-        let view = self.view.load_full();
-        if sha256 == self.seen && moved.is_none() {
-            return self.say_readable();
-        }
-        let document_moved = sha256 != self.seen;
-        self.seen.clone_from(&sha256);
-        let (document, cause) = match moved {
-            // A secret or a certificate of what runs changed; whatever waits goes on waiting.
-            Some(cause) if !document_moved && (view.waiting.is_none() || view.manual) => {
-                (view.document.to_vec(), cause)
-            }
-            _ => (bytes, Cause::File),
-        };
-        if document_moved && view.manual {
-            return self.say_pending(&sha256);
-        }
-        let proposal = Proposal {
-            document,
-            base: None,
-            allow_deletes: false,
-            who: None,
-            git_commit: None,
-            cause,
-        };
-        let _logged = self.reconcile(proposal).await;
-    }
-
-    /// SIGHUP and `/v1/reload`: reads the file now, whether or not its bytes moved.
-    async fn reload(&mut self) -> Result<Outcome, Rejected> {
-        let bytes = self.read_file().await?;
-        self.seen = fingerprint::sha256(&bytes);
-        self.watched.moved();
-        let view = self.view.load_full();
-        if view.manual && self.seen != view.generation.sha256 {
-            let sha256 = self.seen.clone();
-            self.say_pending(&sha256);
-            return Ok(Outcome {
-                generation: view.generation.clone(),
-                plan: Plan::default(),
-                applied: false,
-                notes: Vec::new(),
-            });
-        }
-        let cause = Cause::Reload;
-        self.reconcile(Proposal {
-            document: bytes,
-            base: None,
-            allow_deletes: false,
-            who: None,
-            git_commit: None,
-            cause,
-        })
-        .await
-    }
-
-    /// A document from the API: the gateway's own file, or one that replaces it.
-    async fn push(&mut self, mut proposal: Proposal) -> Result<Outcome, Rejected> {
-        let view = self.view.load_full();
-        let sha256 = fingerprint::sha256(&proposal.document);
-        let own = self
-            .read_file()
-            .await
-            .ok()
-            .is_some_and(|bytes| bytes == proposal.document);
-        if own {
-            proposal.cause = Cause::Apply;
-            self.seen = sha256;
-            return self.reconcile(proposal).await;
-        }
-        Self::check_base(proposal.base, &view)?;
-        proposal.cause = Cause::Push;
-        // Everything that can be refused is refused before the file is touched.
-        let (planned, _) = self.check(&proposal.document, proposal.allow_deletes).await?;
-        drop(planned);
-        document_file::replace(&self.path, &proposal.document).map_err(|e| Rejected::File(e.to_string()))?;
-        self.seen = sha256;
-        self.reconcile(proposal).await
-    }
-
-    async fn roll_back(
-        &mut self,
-        number: u64,
-        base: Option<u64>,
-        allow_deletes: bool,
-        who: Option<String>,
-    ) -> Result<Outcome, Rejected> {
-        let (_, document) = self
-            .store
-            .generation(number)
-            .await?
-            .ok_or(Rejected::NoGeneration(number))?;
-        let cause = Cause::Rollback;
-        let proposal = Proposal {
-            document,
-            base,
-            allow_deletes,
-            who,
-            git_commit: None,
-            cause,
-        };
-        Self::check_base(base, &self.view.load_full())?;
-        self.check(&proposal.document, allow_deletes).await?;
-        let sha256 = fingerprint::sha256(&proposal.document);
-        let pinned = match document_file::replace(&self.path, &proposal.document) {
-            Ok(()) => {
-                self.seen = sha256;
-                None
-            }
-            // The file belongs to someone else: the generation is pinned until its bytes change.
-            Err(e) => Some(e.to_string()),
-        };
-        let mut outcome = self.reconcile(proposal).await?;
-        if let Some(why) = pinned {
-            let note = format!(
-                "the file cannot be written ({why}): generation {number}'s document is pinned until the file changes"
-            );
-            self.condition(types::APPLIED, false, reasons::PINNED, &note);
-            outcome.notes.push(note);
-        }
-        Ok(outcome)
-    }
-
-    // ---- the transaction ----
-
     /// Checks, diffs and prepares a document, and throws what was prepared away.
     async fn plan(&mut self, document: Option<Vec<u8>>) -> Result<Planned, Rejected> {
         let bytes = match document {
@@ -253,7 +122,11 @@ impl Core {
     }
 
     /// Everything up to the point where something would change.
-    async fn check(&self, bytes: &[u8], allow_deletes: bool) -> Result<(Checked, Vec<Diagnostic>), Rejected> {
+    pub(super) async fn check(
+        &self,
+        bytes: &[u8],
+        allow_deletes: bool,
+    ) -> Result<(Checked, Vec<Diagnostic>), Rejected> {
         let view = self.view.load_full();
         let (desired, diagnostics) =
             block_in_place(|| load(&self.path, self.format, bytes)).map_err(Rejected::Document)?;
@@ -309,8 +182,18 @@ impl Core {
             remove,
             lookup: &environment,
             lenient,
-            public: self.running.public.as_ref().map(|(_, settings)| &settings.listen),
-            admin: self.running.admin.as_ref().map(|(_, settings)| &settings.listen),
+            public: standing(
+                self.running
+                    .public
+                    .as_ref()
+                    .map(|(serving, settings)| (serving, &settings.listen)),
+            ),
+            admin: standing(
+                self.running
+                    .admin
+                    .as_ref()
+                    .map(|(serving, settings)| (serving, &settings.listen)),
+            ),
         };
         let prepared = block_in_place(|| prepare::prepare(&request, &self.running.routes, &self.running.dispatcher))
             .map_err(Rejected::Prepare)?;
@@ -327,7 +210,7 @@ impl Core {
         ))
     }
 
-    async fn reconcile(&mut self, proposal: Proposal) -> Result<Outcome, Rejected> {
+    pub(super) async fn reconcile(&mut self, proposal: Proposal) -> Result<Outcome, Rejected> {
         let result = self.transact(&proposal).await;
         match &result {
             Ok(outcome) if outcome.applied => {
@@ -353,9 +236,7 @@ impl Core {
         Self::check_base(proposal.base, &view)?;
         let sha256 = fingerprint::sha256(&proposal.document);
         let (checked, diagnostics) = self.check(&proposal.document, proposal.allow_deletes).await?;
-        for warning in &diagnostics {
-            warn!(code = warning.code.as_str(), line = warning.line, "{}", warning.message);
-        }
+        warn_of(&diagnostics);
         let Checked {
             desired,
             plan,
@@ -421,7 +302,7 @@ impl Core {
         })
     }
 
-    fn check_base(base: Option<u64>, view: &View) -> Result<(), Rejected> {
+    pub(super) fn check_base(base: Option<u64>, view: &View) -> Result<(), Rejected> {
         match base {
             Some(base) if base != view.generation.number => Err(Rejected::Stale {
                 base,
@@ -455,15 +336,17 @@ impl Core {
             owed,
         })
     }
+}
 
-    async fn read_file(&self) -> Result<Vec<u8>, Rejected> {
-        let read = tokio::fs::read(&self.path).await;
-        read.map_err(|e| Rejected::File(format!("{}: {e}", self.path.display())))
-    }
+fn standing(listener: Option<(&Serving, &Listen)>) -> Option<prepare::Standing> {
+    listener.map(|(serving, asked)| prepare::Standing {
+        asked: asked.clone(),
+        real: serving.listen().clone(),
+    })
 }
 
 /// A document that could be applied now.
-struct Checked {
+pub(super) struct Checked {
     desired: Arc<Desired>,
     observed: Observed,
     plan: Plan,
@@ -480,13 +363,14 @@ pub struct Stopped {
 impl Stopped {
     /// Stops accepting, lets requests in flight finish within `timeout`, public listener first.
     pub async fn drain(mut self) {
+        self.running.stopping.cancel();
         if let Some((serving, settings)) = self.running.public.take() {
             serving.drain(settings.shutdown_timeout).await;
         }
         if let Some((serving, _)) = self.running.admin.take() {
             serving.drain(Duration::from_secs(1)).await;
         }
-        self.running.retiring.shutdown().await;
+        while self.running.retiring.join_next().await.is_some() {}
     }
 }
 

@@ -12,6 +12,7 @@ mod fingerprint;
 mod prepare;
 mod say;
 pub mod settle;
+mod sources;
 mod start;
 mod view;
 mod watched;
@@ -34,6 +35,7 @@ pub use commit::AdminHandler;
 pub use condition::{Condition, Conditions};
 pub use document::Format as DocumentFormat;
 pub use fingerprint::sha256;
+pub use say::warn_of;
 pub use start::{Broken, Start, StartError};
 pub use view::View;
 

@@ -28,8 +28,15 @@ pub(super) struct Request<'a> {
     /// fails the whole reconcile.
     pub(super) lenient: BTreeSet<Address>,
     /// Where the listeners stand now: the same address is not bound again.
-    pub(super) public: Option<&'a Listen>,
-    pub(super) admin: Option<&'a Listen>,
+    pub(super) public: Option<Standing>,
+    pub(super) admin: Option<Standing>,
+}
+
+/// A listener that stands: the address that the document asked for, and the one that it has (port 0 became a real one).
+#[derive(Debug, Clone)]
+pub(super) struct Standing {
+    pub(super) asked: Listen,
+    pub(super) real: Listen,
 }
 
 /// A sender's part of a reconcile.
@@ -241,14 +248,19 @@ fn server(resource: &Resource, request: &Request<'_>) -> Result<ListenerPart<Ser
         &Address::Server,
         &settings.listen,
         settings.tls.as_ref(),
-        request.public,
+        request.public.as_ref(),
     )?;
     Ok(ListenerPart { settings, bound, tls })
 }
 
 fn admin(resource: &Resource, request: &Request<'_>) -> Result<ListenerPart<Admin>, Vec<Problem>> {
     let settings = document::resolve_admin(resource, request.lookup).map_err(|p| Problem::all(&Address::Admin, p))?;
-    let (bound, tls) = listener(&Address::Admin, &settings.listen, settings.tls.as_ref(), request.admin)?;
+    let (bound, tls) = listener(
+        &Address::Admin,
+        &settings.listen,
+        settings.tls.as_ref(),
+        request.admin.as_ref(),
+    )?;
     Ok(ListenerPart { settings, bound, tls })
 }
 
@@ -257,7 +269,7 @@ fn listener(
     address: &Address,
     listen: &Listen,
     tls: Option<&ServerTls>,
-    standing: Option<&Listen>,
+    standing: Option<&Standing>,
 ) -> Result<(Option<Bound>, Option<Tls>), Vec<Problem>> {
     let failed = |e: String| vec![Problem::new(address, reasons::PREPARE_FAILED, e)];
     let tls = tls
@@ -265,8 +277,8 @@ fn listener(
         .transpose()
         .map_err(|e| failed(e.to_string()))?;
     match standing {
-        Some(standing) if standing == listen => Ok((None, tls)),
-        Some(standing) => Bound::bind(listen, tls, std::slice::from_ref(standing))
+        Some(standing) if standing.asked == *listen => Ok((None, tls)),
+        Some(standing) => Bound::bind(listen, tls, std::slice::from_ref(&standing.real))
             .map(|bound| (Some(bound), None))
             .map_err(|e| failed(e.to_string())),
         None => Bound::bind_first(listen, tls)

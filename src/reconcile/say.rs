@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::{error, info, warn};
 
-use crate::document::{Address, Desired};
+use crate::document::{Address, Desired, Diagnostic, Severity};
 use crate::event::Name;
 use crate::inbound::Routes;
 
@@ -78,16 +78,16 @@ impl Core {
             _ => reasons::PREPARE_FAILED,
         };
         let message = match rejected {
-            Rejected::Document(diagnostics) => {
-                let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
-                lines.join("\n")
-            }
+            Rejected::Document(found) => errors(found),
             other => other.to_string(),
         };
         let generation = self.view.load().generation.number;
         error!(
             cause = proposal.cause.as_str(),
-            reason, generation, "not applied, generation {generation} keeps running: {message}"
+            reason,
+            generation,
+            "not applied, generation {generation} keeps running: {}",
+            message.replace('\n', "; ")
         );
         let sha256 = fingerprint::sha256(&proposal.document);
         let mut view = (**self.view.load()).clone();
@@ -136,6 +136,19 @@ impl Core {
         if missing {
             self.condition(types::WATCHING, true, reasons::OK, "");
         }
+    }
+}
+
+/// The errors of a document, a line each.
+pub(super) fn errors(found: &[Diagnostic]) -> String {
+    let lines: Vec<String> = found.iter().filter(|d| d.is_error()).map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+/// What a document that is taken warns of, in the log.
+pub fn warn_of(found: &[Diagnostic]) {
+    for warning in found.iter().filter(|d| d.severity == Severity::Warning) {
+        warn!(code = warning.code.as_str(), line = warning.line, "{warning}");
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, block_in_place};
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::clock::SharedClock;
@@ -22,6 +23,7 @@ use super::commit::{AdminHandler, Running};
 use super::condition::{Conditions, reasons, types};
 use super::core::{Core, debounce, is_manual, load, max_delete, sender_changes};
 use super::prepare::{self, SenderPart};
+use super::say::errors;
 use super::settle::Settle;
 use super::view::View;
 use super::watched::WatchedFiles;
@@ -92,6 +94,7 @@ impl Core {
         let now = start.clock.now();
         let last = start.store.last_generation().await?;
         let mut conditions = Conditions::default();
+        conditions.set(types::READY, true, reasons::OK, "", now, 0);
         let mut waiting = None;
         let seen = start
             .file
@@ -207,6 +210,7 @@ impl Core {
             public: None,
             admin: None,
             retiring: JoinSet::new(),
+            stopping: CancellationToken::new(),
         };
         let standing: HashMap<SenderKey, (Option<String>, bool)> = known
             .into_iter()
@@ -343,10 +347,7 @@ impl Broken {
     fn told(&self) -> (&'static str, String) {
         match self {
             Self::Unreadable(why) => (reasons::DOCUMENT_MISSING, why.clone()),
-            Self::Invalid(diagnostics) => {
-                let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
-                (reasons::DOCUMENT_INVALID, lines.join("\n"))
-            }
+            Self::Invalid(found) => (reasons::DOCUMENT_INVALID, errors(found)),
         }
     }
 }

@@ -20,5 +20,6 @@ mod python_verifies;
 mod reload_loses_nothing;
 mod retries;
 mod tidy;
+mod tour;
 mod vector_core;
 mod vectors;

@@ -43,7 +43,7 @@ fn an_unrelated_change_keeps_connections_and_counters() {
     let receiver = Receiver::start();
     let version = |timeout: u32| {
         document(&format!(
-            "  inbound:\n    github: {{ secret: {SECRET} }}\n  outbound:\n    all: {{ url: \"{}\" }}\n    other: {{ url: \"{}\", events: [message.sent], timeout: {timeout} }}\n",
+            "  inbound:\n    github: {{ secret: {SECRET} }}\n  outbound:\n    all: {{ url: \"{}\", events: [webhook.received] }}\n    other: {{ url: \"{}\", events: [message.sent], timeout: {timeout} }}\n",
             receiver.url("/all"),
             receiver.url("/other")
         ))
@@ -142,7 +142,7 @@ fn deleting_a_sender_drains_it_and_pausing_keeps_its_backlog() {
     let receiver = Receiver::start();
     let version = |paused: bool| {
         document(&format!(
-            "  inbound:\n    github: {{ secret: {SECRET} }}\n  outbound:\n    all: {{ url: \"{}\", paused: {paused} }}\n",
+            "  inbound:\n    github: {{ secret: {SECRET} }}\n  outbound:\n    all: {{ url: \"{}\", events: [webhook.received], paused: {paused} }}\n",
             receiver.url("/")
         ))
     };

@@ -389,7 +389,9 @@ async fn random_work(bed: &dyn Bed, seed: u64, ordering: Ordering) {
             9 if dice.roll(10) == 0 => {
                 desk = desk.reopen(bed).await;
                 hands.clear();
-                model.values_mut().for_each(|one| one.claimed = false);
+                for one in model.values_mut() {
+                    one.claimed = false;
+                }
             }
             _ => {
                 assert_eq!(desk.owed(sender).await, model.len() as u64, "{here}");
