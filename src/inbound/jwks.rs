@@ -237,5 +237,4 @@ impl Fetched {
 }
 
 #[cfg(test)]
-#[path = "jwks_tests.rs"]
 mod tests;

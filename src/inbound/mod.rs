@@ -31,6 +31,8 @@ mod coming_tests;
 #[cfg(test)]
 mod encrypted_tests;
 #[cfg(test)]
+mod every_platform_tests;
+#[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod mutation_tests;

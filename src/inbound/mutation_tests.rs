@@ -52,8 +52,8 @@ fn accepted() -> Vec<Case> {
 fn disproves(case: &Case, body: &[u8]) -> bool {
     let has = |name: &str| case.request.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
     match case.platform.as_str() {
-        "telegram" | "token" | "basic" | "bluebubbles" | "openclaw-cron" | "zalo" => false,
-        "dingtalk" | "googlechat" | "msteams" => false,
+        "telegram" | "token" | "basic" | "bluebubbles" | "openclaw-cron" | "zalo" | "dingtalk" | "googlechat"
+        | "msteams" => false,
         "gitlab" => has("webhook-signature"),
         // The token inside is all the proof where nothing is encrypted.
         "feishu" => case.inbound.contains_key("encryptKey"),

@@ -435,6 +435,15 @@ mod tests {
     }
 
     #[test]
+    fn the_document_names_the_same_platforms() {
+        let mut named: Vec<&str> = crate::document::platforms::all()
+            .map(|platform| platform.name)
+            .collect();
+        named.sort_unstable();
+        assert_eq!(PLATFORMS.map(|(name, _)| name)[..], named);
+    }
+
+    #[test]
     fn a_type_is_looked_for_inside() {
         let body =
             Json::parse(br#"{"kind":{"name":"a","n":5},"kind.name":"b","x.y":null,"x":{"y":"c"},"l":[]}"#).unwrap();
