@@ -22,3 +22,4 @@ mod retries;
 mod tidy;
 mod vector_core;
 mod vectors;
+mod webhooks;
