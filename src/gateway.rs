@@ -18,7 +18,7 @@ use crate::environment::Environment;
 use crate::event::{Event, EventId, EventName, Name};
 use crate::inbound::Routes;
 use crate::outbound::{Dispatcher, SenderState};
-use crate::reconcile::{AdminHandler, Broken, Core, Reconciler, Start, StartError};
+use crate::reconcile::{self, AdminHandler, Broken, Core, Reconciler, Start, StartError};
 use crate::store::{self, Append, NewEvent, Retention, Store, StoreError};
 
 /// The variable that fixes the clock of signature and replay-window checks, and only that. For tests.
@@ -120,9 +120,7 @@ fn read(options: &Options) -> Result<(Vec<u8>, Desired), Broken> {
     });
     match loaded.desired {
         Some(desired) => {
-            for found in &loaded.diagnostics {
-                warn!(code = found.code.as_str(), line = found.line, "{}", found.message);
-            }
+            reconcile::warn_of(&loaded.diagnostics);
             Ok((bytes, desired))
         }
         None => Err(Broken::Invalid(loaded.diagnostics)),

@@ -144,12 +144,20 @@ pub(crate) fn render(status: &Status, now_ms: i64) -> String {
             condition.status.to_string(),
             condition.reason.clone(),
             since,
-            condition.message.clone(),
+            first_line(&condition.message),
         ];
         table.row(row);
     }
     out.push_str(&table.render());
     out
+}
+
+/// The rest stands with the document, a line each.
+fn first_line(message: &str) -> String {
+    match message.lines().count() {
+        0 | 1 => message.to_owned(),
+        more => format!("{} (and {} more)", message.lines().next().unwrap_or_default(), more - 1),
+    }
 }
 
 fn document(status: &Status) -> String {

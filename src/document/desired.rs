@@ -237,6 +237,16 @@ pub struct Desired {
     pub providers: BTreeMap<String, serde_json::Value>,
 }
 impl Desired {
+    /// Whether `webhooks` says nothing at all: no webhook, and no setting that is not its default.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.counts() == (0, 0)
+            && self
+                .resources
+                .values()
+                .all(|resource| resource.fields().next().is_none())
+    }
+
     /// How many inbound and outbound webhooks it has.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {

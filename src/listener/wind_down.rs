@@ -1,4 +1,4 @@
-//! The end of a listening socket, without a refused or a reset connection (docs/decisions/010-rebind.md).
+//! The end of a listening socket, without a refused or a reset connection (docs/decisions/003-rebind.md).
 //!
 //! Closing a listening socket resets what is in its queue, and a handshake under way ends in nothing. So the old socket
 //! first stops taking new handshakes: a filter drops bare SYNs, whose senders try again a second later and meet the new

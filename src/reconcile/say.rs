@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use tracing::{error, info, warn};
 
-use crate::document::{Address, Desired};
+use crate::document::{Address, Desired, Diagnostic, Severity};
 use crate::event::Name;
 use crate::inbound::Routes;
 
 use super::commit::url;
 use super::condition::{reasons, types};
 use super::core::{Core, load};
+use super::settle::is_own_mount;
 use super::view::View;
 use super::{Proposal, Rejected, fingerprint};
 
@@ -71,23 +72,27 @@ impl Core {
 
     pub(super) fn say_rejected(&mut self, proposal: &Proposal, rejected: &Rejected) {
         let reason = match rejected {
-            Rejected::Document(_) => reasons::DOCUMENT_INVALID,
+            Rejected::Document(_) | Rejected::Empty(_) => reasons::DOCUMENT_INVALID,
             Rejected::Held(_) => reasons::HELD,
             // The one who asked is told; what runs and what waits is as it was.
-            Rejected::Stale { .. } | Rejected::Busy | Rejected::Stopping | Rejected::NoGeneration(_) => return,
+            Rejected::Stale { .. }
+            | Rejected::Busy
+            | Rejected::Stopping
+            | Rejected::NoGeneration(_)
+            | Rejected::ExecProvider(_) => return,
             _ => reasons::PREPARE_FAILED,
         };
         let message = match rejected {
-            Rejected::Document(diagnostics) => {
-                let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
-                lines.join("\n")
-            }
+            Rejected::Document(found) => errors(found),
             other => other.to_string(),
         };
         let generation = self.view.load().generation.number;
         error!(
             cause = proposal.cause.as_str(),
-            reason, generation, "not applied, generation {generation} keeps running: {message}"
+            reason,
+            generation,
+            "not applied, generation {generation} keeps running: {}",
+            message.replace('\n', "; ")
         );
         let sha256 = fingerprint::sha256(&proposal.document);
         let mut view = (**self.view.load()).clone();
@@ -121,6 +126,29 @@ impl Core {
         self.condition(types::APPLIED, !waits, reason, message);
     }
 
+    /// Whether the files are watched by events, by polling alone, or (a bind-mounted single file) perhaps in vain.
+    pub(super) fn say_watching(&mut self, fault: Option<String>) {
+        let standing = self.view.load();
+        let standing = standing.conditions.get(types::WATCHING);
+        if standing.is_some_and(|condition| !condition.status) {
+            return;
+        }
+        let mounted = is_own_mount(&self.path).then_some(
+            "the document is mounted as a single file: one that is renamed over it outside is never seen; mount its directory",
+        );
+        let (reason, message) = match (mounted, fault) {
+            (Some(why), _) => (reasons::BIND_MOUNTED, why.to_owned()),
+            (None, Some(why)) => (reasons::POLLED, why),
+            (None, None) => (reasons::OK, String::new()),
+        };
+        if standing.is_none_or(|condition| condition.reason != reason) {
+            if reason != reasons::OK {
+                warn!(path = %self.path.display(), "{message}");
+            }
+            self.condition(types::WATCHING, true, reason, message);
+        }
+    }
+
     pub(super) fn say_unreadable(&mut self, why: &str) {
         warn!(path = %self.path.display(), "the document cannot be read, the last applied one keeps running: {why}");
         self.condition(types::WATCHING, false, reasons::DOCUMENT_MISSING, why);
@@ -136,6 +164,19 @@ impl Core {
         if missing {
             self.condition(types::WATCHING, true, reasons::OK, "");
         }
+    }
+}
+
+/// The errors of a document, a line each.
+pub(super) fn errors(found: &[Diagnostic]) -> String {
+    let lines: Vec<String> = found.iter().filter(|d| d.is_error()).map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+/// What a document that is taken warns of, in the log.
+pub fn warn_of(found: &[Diagnostic]) {
+    for warning in found.iter().filter(|d| d.severity == Severity::Warning) {
+        warn!(code = warning.code.as_str(), line = warning.line, "{warning}");
     }
 }
 

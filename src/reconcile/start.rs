@@ -23,6 +23,7 @@ use super::commit::{AdminHandler, Running};
 use super::condition::{Conditions, reasons, types};
 use super::core::{Core, debounce, is_manual, load, max_delete, sender_changes};
 use super::prepare::{self, SenderPart};
+use super::say::errors;
 use super::settle::Settle;
 use super::view::View;
 use super::watched::WatchedFiles;
@@ -93,6 +94,7 @@ impl Core {
         let now = start.clock.now();
         let last = start.store.last_generation().await?;
         let mut conditions = Conditions::default();
+        conditions.set(types::READY, true, reasons::OK, "", now, 0);
         let mut waiting = None;
         let seen = start
             .file
@@ -345,10 +347,7 @@ impl Broken {
     fn told(&self) -> (&'static str, String) {
         match self {
             Self::Unreadable(why) => (reasons::DOCUMENT_MISSING, why.clone()),
-            Self::Invalid(diagnostics) => {
-                let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
-                (reasons::DOCUMENT_INVALID, lines.join("\n"))
-            }
+            Self::Invalid(found) => (reasons::DOCUMENT_INVALID, errors(found)),
         }
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! Events come from directories, not from files: editors and Kubernetes put a new file in the old one's place. For each file
 //! we walk its path link by link; every directory in which a step of that walk could be replaced is watched, and the walk is
-//! made again at every look. No debouncer (docs/decisions/011-watcher.md): a receiver that is slow sees each changed file
+//! made again at every look. No debouncer (docs/decisions/004-watcher.md): a receiver that is slow sees each changed file
 //! once, after its last change.
 
 use std::collections::{BTreeSet, HashSet};

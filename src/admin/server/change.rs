@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::{Answer, Api, Failure, State};
 use crate::admin::wire::{ApplyOutcome, ApplyRequest, DiagnosticRow, PlanDocument, PlanRequest, Problem};
-use crate::document;
+use crate::document::{self, Severity};
 use crate::event::{Event, EventId, EventName, Name};
 use crate::plan::render::{Base, DocumentRow, Drift};
 use crate::plan::{self};
@@ -70,7 +70,11 @@ fn plan_document(planned: Planned, path: String, git_commit: Option<String>) -> 
     );
     document.held = planned.held;
     document.not_checked = planned.not_checked;
-    document.diagnostics = planned.diagnostics.iter().map(DiagnosticRow::from).collect();
+    let warnings = planned
+        .diagnostics
+        .iter()
+        .filter(|found| found.severity != Severity::Note);
+    document.diagnostics = warnings.map(DiagnosticRow::from).collect();
     let drift = |problem: crate::reconcile::Problem| Drift {
         address: problem.address.to_string(),
         reason: problem.reason.to_owned(),
@@ -210,6 +214,8 @@ impl From<Rejected> for Failure {
                 problem.hints = vec!["`openclaw apply --allow-deletes` carries it out".to_owned()];
                 problem.into()
             }
+            Rejected::Empty(_) => Problem::new(422, Problem::DOCUMENT, "the document is empty", detail).into(),
+            Rejected::ExecProvider(_) => Self::new(StatusCode::FORBIDDEN, "a new exec provider", detail),
             Rejected::Stale { .. } => Problem::new(409, Problem::STALE, "stale", detail).into(),
             Rejected::File(_) => Self::new(StatusCode::CONFLICT, "the document's file", detail),
             Rejected::Store(e) => e.into(),
