@@ -25,3 +25,4 @@ mod tidy;
 mod tour;
 mod vector_core;
 mod vectors;
+mod webhooks;
