@@ -13,9 +13,10 @@ use tracing::{error, info};
 
 use crate::clock::SharedClock;
 use crate::document::settings::Listen;
-use crate::document::{self, Address, Desired, Diagnostic, Source};
+use crate::document::{self, Address, Desired, Diagnostic, Lookup, Source};
 use crate::environment::Environment;
 use crate::event::Name;
+use crate::inbound::RouteChange;
 use crate::listener::Serving;
 use crate::plan::{self, Fingerprints, Observed, Plan};
 use crate::store::{self, Commit, NewGeneration, SenderKey, Store};
@@ -24,6 +25,7 @@ use super::commit::Running;
 use super::condition::{reasons, types};
 use super::fingerprint;
 use super::prepare::{self, Prepared, SenderPart};
+use super::restricted::Restricted;
 use super::say::warn_of;
 use super::settle::Settle;
 use super::view::View;
@@ -68,6 +70,7 @@ impl Core {
                 Some(_) = changes.recv() => self.look().await,
             }
             watcher.set_paths(self.watched.paths());
+            self.say_watching(watcher.fault());
         }
         Stopped { running: self.running }
     }
@@ -108,7 +111,10 @@ impl Core {
             None => self.read_file().await?,
         };
         let view = self.view.load_full();
-        let (checked, diagnostics) = self.check(&bytes, true).await?;
+        let own = self.read_file().await.is_ok_and(|file| file == bytes);
+        let (checked, diagnostics) = self
+            .check(&bytes, true, if own { Sight::All } else { Sight::WhatRuns })
+            .await?;
         let drift = view.degraded.values().cloned().collect();
         Ok(Planned {
             held: plan::held(&checked.observed, &checked.plan, max_delete(&view.desired)),
@@ -126,14 +132,27 @@ impl Core {
         &self,
         bytes: &[u8],
         allow_deletes: bool,
+        sight: Sight,
     ) -> Result<(Checked, Vec<Diagnostic>), Rejected> {
         let view = self.view.load_full();
         let (desired, diagnostics) =
             block_in_place(|| load(&self.path, self.format, bytes)).map_err(Rejected::Document)?;
         let desired = Arc::new(desired);
+        if desired.is_empty() && !view.desired.is_empty() {
+            let (inbound, outbound) = view.desired.counts();
+            return Err(Rejected::Empty(inbound + outbound));
+        }
         let environment = Environment::beside(&self.path).with_providers(&desired.providers);
+        let (lookup, unseen): (Box<dyn Lookup + Send + Sync>, _) = match sight {
+            Sight::All => (Box::new(environment), Vec::new()),
+            Sight::WhatRuns => {
+                let restricted = Restricted::to(&view.desired, environment);
+                let unseen = restricted.unseen(&desired);
+                (Box::new(restricted), unseen)
+            }
+        };
         let store_key = self.store.fingerprint_key();
-        let fingerprints = block_in_place(|| fingerprint::all(&desired, &environment, &store_key, &view.fingerprints));
+        let fingerprints = block_in_place(|| fingerprint::all(&desired, &*lookup, &store_key, &view.fingerprints));
         let observed = self.observed(&view, &desired).await?;
         let plan = block_in_place(|| plan::diff(&observed, &desired, &fingerprints));
         if !allow_deletes && let Some(held) = plan::held(&observed, &plan, max_delete(&view.desired)) {
@@ -165,6 +184,9 @@ impl Core {
             .cloned()
             .collect();
         put.extend(lenient.iter().cloned());
+        for (address, _) in &unseen {
+            put.remove(address);
+        }
         let remove = plan
             .changes
             .iter()
@@ -180,7 +202,7 @@ impl Core {
             desired: &desired,
             put,
             remove,
-            lookup: &environment,
+            lookup: &*lookup,
             lenient,
             public: standing(
                 self.running
@@ -195,8 +217,17 @@ impl Core {
                     .map(|(serving, settings)| (serving, &settings.listen)),
             ),
         };
-        let prepared = block_in_place(|| prepare::prepare(&request, &self.running.routes, &self.running.dispatcher))
-            .map_err(Rejected::Prepare)?;
+        let mut prepared =
+            block_in_place(|| prepare::prepare(&request, &self.running.routes, &self.running.dispatcher))
+                .map_err(Rejected::Prepare)?;
+        // A renamed route is put under its new name: the old one goes in the same step.
+        let renamed = plan
+            .changes
+            .iter()
+            .filter(|change| matches!(change.address, Address::Inbound(_)));
+        prepared
+            .routes
+            .extend(renamed.filter_map(|change| change.previous.clone().map(RouteChange::Remove)));
         Ok((
             Checked {
                 desired,
@@ -204,7 +235,7 @@ impl Core {
                 plan,
                 fingerprints,
                 prepared,
-                skipped: Vec::new(),
+                skipped: unseen.into_iter().map(|(_, what)| what).collect(),
             },
             diagnostics,
         ))
@@ -235,7 +266,9 @@ impl Core {
         let view = self.view.load_full();
         Self::check_base(proposal.base, &view)?;
         let sha256 = fingerprint::sha256(&proposal.document);
-        let (checked, diagnostics) = self.check(&proposal.document, proposal.allow_deletes).await?;
+        let (checked, diagnostics) = self
+            .check(&proposal.document, proposal.allow_deletes, Sight::All)
+            .await?;
         warn_of(&diagnostics);
         let Checked {
             desired,
@@ -343,6 +376,15 @@ fn standing(listener: Option<(&Serving, &Listen)>) -> Option<prepare::Standing> 
         asked: asked.clone(),
         real: serving.listen().clone(),
     })
+}
+
+/// How far a check may look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// Wherever the document's references lead: it is the gateway's own, or is about to be.
+    All,
+    /// At what the applied document names.
+    WhatRuns,
 }
 
 /// A document that could be applied now.

@@ -10,6 +10,7 @@ mod core;
 mod document_file;
 mod fingerprint;
 mod prepare;
+mod restricted;
 mod say;
 pub mod settle;
 mod sources;
@@ -124,6 +125,16 @@ pub enum Rejected {
     /// The document is broken.
     #[error("the document has errors")]
     Document(Vec<Diagnostic>),
+    /// It has no webhooks at all, and some run: a file that was cut or emptied, not a wish.
+    #[error(
+        "`webhooks` is empty while {0} webhooks run: delete them by name, or with `openclaw apply --allow-deletes` and a document that has settings"
+    )]
+    Empty(usize),
+    /// It brings a program that the gateway would run, and nothing proves who sent it.
+    #[error(
+        "the exec provider `{0}` is new: a document that brings one is taken only where the admin API has a token or is a unix socket"
+    )]
+    ExecProvider(String),
     /// Something that it needs cannot be had.
     #[error("{}", problems(.0))]
     Prepare(Vec<Problem>),

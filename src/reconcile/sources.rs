@@ -3,8 +3,10 @@
 use tokio::task::block_in_place;
 
 use super::condition::{reasons, types};
-use super::core::Core;
+use super::core::{Core, Sight, load};
+use super::view::View;
 use super::{Outcome, Proposal, Rejected, document_file, fingerprint};
+use crate::document::settings::Listen;
 use crate::plan::Plan;
 use crate::store::Cause;
 
@@ -23,11 +25,13 @@ impl Core {
         }
         let document_moved = sha256 != self.seen;
         self.seen.clone_from(&sha256);
+        let waits = view
+            .waiting
+            .as_ref()
+            .is_some_and(|sha256| *sha256 != view.generation.sha256);
         let (document, cause) = match moved {
             // A secret or a certificate of what runs changed; whatever waits goes on waiting.
-            Some(cause) if !document_moved && (view.waiting.is_none() || view.manual) => {
-                (view.document.to_vec(), cause)
-            }
+            Some(cause) if !document_moved && (!waits || view.manual) => (view.document.to_vec(), cause),
             _ => (bytes, Cause::File),
         };
         if document_moved && view.manual {
@@ -89,10 +93,32 @@ impl Core {
         Self::check_base(proposal.base, &view)?;
         proposal.cause = Cause::Push;
         // Everything that can be refused is refused before the file is touched.
-        self.check(&proposal.document, proposal.allow_deletes).await?;
+        self.check_providers(&proposal.document, &view)?;
+        self.check(&proposal.document, proposal.allow_deletes, Sight::All)
+            .await?;
         document_file::replace(&self.path, &proposal.document).map_err(|e| Rejected::File(e.to_string()))?;
         self.seen = sha256;
         self.reconcile(proposal).await
+    }
+
+    /// A pushed document must not make the gateway run a program that nobody vouches for.
+    fn check_providers(&self, document: &[u8], view: &View) -> Result<(), Rejected> {
+        if self
+            .running
+            .admin
+            .as_ref()
+            .is_some_and(|(_, admin)| !admin.tokens.is_empty() || matches!(admin.listen, Listen::Unix(_)))
+        {
+            return Ok(());
+        }
+        // A document that does not load is told so by the check that follows.
+        let Ok((desired, _)) = load(&self.path, self.format, document) else {
+            return Ok(());
+        };
+        let brought = desired.providers.iter().find(|(name, provider)| {
+            provider["source"] == "exec" && view.desired.providers.get(*name) != Some(provider)
+        });
+        brought.map_or(Ok(()), |(name, _)| Err(Rejected::ExecProvider(name.clone())))
     }
 
     pub(super) async fn roll_back(
@@ -117,7 +143,7 @@ impl Core {
             cause,
         };
         Self::check_base(base, &self.view.load_full())?;
-        self.check(&proposal.document, allow_deletes).await?;
+        self.check(&proposal.document, allow_deletes, Sight::All).await?;
         let sha256 = fingerprint::sha256(&proposal.document);
         let pinned = match document_file::replace(&self.path, &proposal.document) {
             Ok(()) => {

@@ -38,7 +38,6 @@ fn broken_documents_change_nothing_and_a_good_one_mends_it() {
     for broken in [
         "",
         "webhooks:\n  inbound: [",
-        "webhooks: {}\n",
         "other: true\n",
         "webhooks:\n  inbound:\n    github: { secrt: x }\n",
     ] {
@@ -197,4 +196,11 @@ fn manual_mode_waits_for_apply() {
     let out = gateway.cli(&["apply", "--yes"]);
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     assert_eq!(gateway.generation(), 2);
+}
+
+#[test]
+fn an_empty_document_is_an_error_and_not_delete_everything() {
+    let gateway = Gateway::start(&with(""));
+    gateway.save("webhooks: {}\n");
+    refused(&gateway, "DocumentInvalid");
 }

@@ -186,3 +186,37 @@ fn without_a_gateway_plan_compares_with_the_last_applied_generation() {
         text(&plan)
     );
 }
+
+#[test]
+fn a_foreign_document_is_planned_without_looking_at_what_it_names() {
+    let gateway = Gateway::start(&manual(LOGGER));
+    std::fs::write(gateway.path("private"), "hunter2").unwrap();
+    let foreign = manual("    curious: { platform: token, secret: { file: ./private } }\n");
+    let plan = gateway.post("/v1/plan", &serde_json::json!({ "document": foreign }));
+    assert_eq!(plan.status, 200, "{}", plan.text());
+    let not_checked = plan.json()["notChecked"].to_string();
+    assert!(
+        not_checked.contains("webhooks.inbound.curious secret: {file: ./private}"),
+        "{not_checked}"
+    );
+    // The gateway's own file is looked at in full: it will run.
+    gateway.save(&foreign);
+    let own = gateway.cli(&["plan", "--json"]);
+    let own: serde_json::Value = serde_json::from_slice(&own.stdout).unwrap();
+    assert_eq!(own["notChecked"], serde_json::json!([]));
+}
+
+#[test]
+fn a_push_that_brings_a_program_is_refused_without_a_token() {
+    let gateway = Gateway::start(&manual(LOGGER));
+    let text = format!(
+        "secrets: {{ providers: {{ vault: {{ source: exec, command: /bin/true }} }} }}\n{}",
+        manual(LOGGER)
+    );
+    let push = gateway.post(
+        "/v1/apply",
+        &serde_json::json!({ "document": text, "baseGeneration": 1 }),
+    );
+    assert_eq!(push.status, 403, "{}", push.text());
+    assert_eq!(gateway.generation(), 1);
+}

@@ -11,8 +11,13 @@ use std::time::{Duration, Instant};
 use crate::harness::PATIENCE;
 
 /// What a person looks at until it has come: run again until it shows what the README shows.
-const LOOKED_AT_AGAIN: [&str; 5] =
-    ["openclaw status", "openclaw history", "openclaw webhooks logs", "openclaw plan", "cat "];
+const LOOKED_AT_AGAIN: [&str; 5] = [
+    "openclaw status",
+    "openclaw history",
+    "openclaw webhooks logs",
+    "openclaw plan",
+    "cat ",
+];
 
 struct Step {
     command: String,
@@ -33,7 +38,10 @@ fn steps(readme: &str) -> Vec<Step> {
             continue;
         }
         if let Some(command) = line.strip_prefix("$ ") {
-            steps.push(Step { command: command.to_owned(), shown: Vec::new() });
+            steps.push(Step {
+                command: command.to_owned(),
+                shown: Vec::new(),
+            });
         } else if let Some(step) = steps.last_mut() {
             if continued {
                 step.command.push('\n');
@@ -49,11 +57,15 @@ fn steps(readme: &str) -> Vec<Step> {
 
 /// Whether the output is what is shown.
 fn matches(shown: &[String], output: &[String]) -> bool {
-    let Some((first, rest)) = shown.split_first() else { return output.is_empty() };
+    let Some((first, rest)) = shown.split_first() else {
+        return output.is_empty();
+    };
     if first == "…" {
         return (0..=output.len()).any(|skipped| matches(rest, &output[skipped..]));
     }
-    output.split_first().is_some_and(|(line, more)| line_matches(first, line) && matches(rest, more))
+    output
+        .split_first()
+        .is_some_and(|(line, more)| line_matches(first, line) && matches(rest, more))
 }
 
 /// Words must be equal; how many blanks stand between columns depends on what is in them.
@@ -61,7 +73,9 @@ fn line_matches(shown: &str, line: &str) -> bool {
     let squeeze = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let (shown, line) = (squeeze(shown), squeeze(line));
     let mut parts = shown.split('…');
-    let Some(mut rest) = parts.next().and_then(|first| line.strip_prefix(first.trim_end())) else { return false };
+    let Some(mut rest) = parts.next().and_then(|first| line.strip_prefix(first.trim_end())) else {
+        return false;
+    };
     for part in parts {
         let part = part.trim();
         match rest.find(part) {
@@ -143,14 +157,24 @@ fn the_readmes_tour_is_true_word_for_word() {
     let document = std::fs::read_to_string(root.join("openclaw.yaml")).unwrap();
     // The README's ports may be taken on this machine: the tour runs on ports that are free.
     let ports: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let ports: Vec<_> = ports.iter().map(|port| port.local_addr().unwrap().port().to_string()).collect();
+    let ports: Vec<_> = ports
+        .iter()
+        .map(|port| port.local_addr().unwrap().port().to_string())
+        .collect();
     let here = |text: &str| {
-        ["8790", "8791", "8792"].iter().zip(&ports).fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+        ["8790", "8791", "8792"]
+            .iter()
+            .zip(&ports)
+            .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
     };
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("openclaw.yaml"), here(&document)).unwrap();
     let steps = steps(&readme);
-    assert!(steps.len() > 30, "only {} commands were found in the README", steps.len());
+    assert!(
+        steps.len() > 30,
+        "only {} commands were found in the README",
+        steps.len()
+    );
 
     let mut shell = Shell::open(dir.path());
     for step in steps {

@@ -214,6 +214,8 @@ impl From<Rejected> for Failure {
                 problem.hints = vec!["`openclaw apply --allow-deletes` carries it out".to_owned()];
                 problem.into()
             }
+            Rejected::Empty(_) => Problem::new(422, Problem::DOCUMENT, "the document is empty", detail).into(),
+            Rejected::ExecProvider(_) => Self::new(StatusCode::FORBIDDEN, "a new exec provider", detail),
             Rejected::Stale { .. } => Problem::new(409, Problem::STALE, "stale", detail).into(),
             Rejected::File(_) => Self::new(StatusCode::CONFLICT, "the document's file", detail),
             Rejected::Store(e) => e.into(),
