@@ -29,12 +29,19 @@ fn files() -> Vec<String> {
 }
 
 #[test]
-fn every_platform_has_known_answers() {
+fn every_platform_has_known_answers_and_is_on_its_page() {
     let mut platforms: Vec<&str> = openclaw::document::platforms::all()
         .map(|platform| platform.name)
         .collect();
     platforms.sort_unstable();
     assert_eq!(files(), platforms);
+    let page = include_str!("../../docs/platforms.md");
+    for platform in platforms {
+        assert!(
+            page.contains(&format!("\n| `{platform}`")),
+            "docs/platforms.md leaves out {platform}"
+        );
+    }
 }
 
 #[test]
