@@ -64,10 +64,8 @@ impl Handler for Endpoint {
                 Ok(body) => {
                     let body = body.to_bytes();
                     let (status, said) = self.judge(&parts.headers, &body);
-                    let line = match self.json {
-                        true => json(&parts.headers, &body, status, &said),
-                        false => line(&parts.headers, &body, status, &said),
-                    };
+                    let shown = if self.json { json } else { line };
+                    let line = shown(&parts.headers, &body, status, &said);
                     // Nobody reads any more: the process is ending.
                     let _ = self.lines.send(line).await;
                     status
