@@ -15,6 +15,7 @@ mod documents_on_disk;
 mod harness;
 mod kill_loses_nothing;
 mod load;
+mod operations;
 mod plan_and_apply;
 mod prepare_fails;
 mod python_verifies;

@@ -3,6 +3,7 @@
 mod list;
 mod logs;
 mod show;
+mod test;
 
 use clap::{Args, Subcommand};
 
@@ -17,6 +18,7 @@ use crate::event::Name;
 #[command(after_help = "Examples:
   openclaw webhooks list
   openclaw webhooks show telegram
+  openclaw webhooks test telegram --inbound
   openclaw webhooks logs event-logger --last 20")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -28,6 +30,7 @@ pub(crate) struct Arguments {
 enum Command {
     List(list::Arguments),
     Show(show::Arguments),
+    Test(test::Arguments),
     Logs(logs::Arguments),
 }
 
@@ -35,6 +38,7 @@ pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<
     match &arguments.command {
         Command::List(arguments) => list::run(arguments, context).await,
         Command::Show(arguments) => show::run(arguments, context).await,
+        Command::Test(arguments) => test::run(arguments, context).await,
         Command::Logs(arguments) => logs::run(arguments, context).await,
     }
 }
