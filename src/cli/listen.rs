@@ -39,9 +39,9 @@ pub(crate) struct Arguments {
     /// The port, on 127.0.0.1; 0: any that is free
     #[arg(long, default_value_t = 8792, value_name = "PORT")]
     port: u16,
-    /// The secret that signs; without it signatures are not checked
+    /// The secret that signs, or (given again) another one that may; without it signatures are not checked
     #[arg(long, env = "OPENCLAW_LISTEN_SECRET", hide_env_values = true, value_name = "SECRET")]
-    secret: Option<String>,
+    secret: Vec<String>,
     /// What to answer a delivery whose signature holds
     #[arg(long, default_value_t = 200, value_name = "STATUS", value_parser = clap::value_parser!(u16).range(200..=599))]
     status: u16,
@@ -64,8 +64,11 @@ impl Handler for Endpoint {
                 Ok(body) => {
                     let body = body.to_bytes();
                     let (status, said) = self.judge(&parts.headers, &body);
-                    let shown = if self.json { json } else { line };
-                    let line = shown(&parts.headers, &body, status, &said);
+                    let line = if self.json {
+                        json(&parts.headers, &body, status, &said)
+                    } else {
+                        line(&parts.headers, &body, status, &said)
+                    };
                     // Nobody reads any more: the process is ending.
                     let _ = self.lines.send(line).await;
                     status
@@ -123,12 +126,16 @@ fn line(headers: &HeaderMap, body: &[u8], status: StatusCode, said: &str) -> Str
 }
 
 pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<Done, Error> {
-    let proof = match &arguments.secret {
-        Some(secret) => {
-            let proof = DeliveryProof::new(&[Secret::new(secret.as_str())], TOLERANCE);
-            Some(proof.map_err(|why| Error::new(format!("--secret: {why}")))?)
-        }
-        None => None,
+    let secrets: Vec<Secret> = arguments
+        .secret
+        .iter()
+        .filter_map(|secret| Secret::parse(secret))
+        .collect();
+    let proof = if secrets.is_empty() {
+        None
+    } else {
+        let proof = DeliveryProof::new(&secrets, TOLERANCE);
+        Some(proof.map_err(|why| Error::new(format!("--secret: {why}")))?)
     };
     let status = StatusCode::from_u16(arguments.status).map_err(|e| Error::new(format!("--status: {e}")))?;
     let (lines, mut printed) = mpsc::channel(LINES);

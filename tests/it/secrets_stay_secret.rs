@@ -43,7 +43,7 @@ fn no_output_and_no_store_shows_a_secret() {
         let answer = post(path, token);
         said.push(format!("{:?}{}", answer.headers, answer.text()));
     }
-    receiver.wait_for(2);
+    receiver.wait_for(3);
     receiver.behave(Behaviour::Answer(500));
     assert_eq!(post("/webhook/literal", LITERAL).status, 200);
     eventually("a dead letter", || {
