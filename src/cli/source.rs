@@ -346,7 +346,7 @@ fn found<T>(answer: Result<T, ClientError>) -> Result<Option<T>, Error> {
 
 /// `?a=b&c=d` of those that have a value.
 fn query(pairs: &[(&str, Option<String>)]) -> String {
-    let mut text = form_urlencoded::Serializer::new("?".to_owned());
+    let mut text = form_urlencoded::Serializer::for_suffix("?".to_owned(), 1);
     for (name, value) in pairs {
         if let Some(value) = value {
             text.append_pair(name, value);
