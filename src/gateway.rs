@@ -58,7 +58,7 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<(), Gate
     let mut signals = Signals::catch()?;
     let clock: SharedClock = Arc::new(SystemClock);
     let file = read(&options);
-    let settings = store_settings(&options, file.as_ref().ok().map(|(_, desired)| desired));
+    let settings = store_settings(&options, file.as_ref().ok().map(|(_, desired)| &**desired));
     let store: Arc<dyn Store> = store::sqlite::open(&settings.path, settings.max_bytes, &owner(&options))?;
     let routes = Routes::new(store.clone(), clock.clone(), verify_clock(&clock));
     let dispatcher = Dispatcher::new(store.clone(), clock.clone(), seed());
@@ -109,7 +109,7 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<(), Gate
     }
 }
 
-fn read(options: &Options) -> Result<(Vec<u8>, Desired), Broken> {
+fn read(options: &Options) -> Result<(Vec<u8>, Arc<Desired>), Broken> {
     let bytes =
         std::fs::read(&options.path).map_err(|e| Broken::Unreadable(format!("{}: {e}", options.path.display())))?;
     let shown = options.path.display().to_string();
@@ -121,7 +121,7 @@ fn read(options: &Options) -> Result<(Vec<u8>, Desired), Broken> {
     match loaded.desired {
         Some(desired) => {
             reconcile::warn_of(&loaded.diagnostics);
-            Ok((bytes, desired))
+            Ok((bytes, Arc::new(desired)))
         }
         None => Err(Broken::Invalid(loaded.diagnostics)),
     }
