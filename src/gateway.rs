@@ -60,7 +60,7 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<(), Gate
     let (file, sketch) = read(&options);
     let settings = store_settings(
         &options,
-        file.as_ref().ok().map(|(_, desired)| desired).or(sketch.as_ref()),
+        file.as_ref().ok().map(|(_, desired)| &**desired).or(sketch.as_ref()),
     );
     let store: Arc<dyn Store> = store::sqlite::open(&settings.path, settings.max_bytes, &owner(&options))?;
     let routes = Routes::new(store.clone(), clock.clone(), verify_clock(&clock));
@@ -113,7 +113,7 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<(), Gate
 }
 
 /// A document's bytes and what they mean, or why it cannot be used.
-type File = Result<(Vec<u8>, Desired), Broken>;
+type File = Result<(Vec<u8>, Arc<Desired>), Broken>;
 
 /// The document; of a broken one also what could be read of it.
 fn read(options: &Options) -> (File, Option<Desired>) {
@@ -135,7 +135,7 @@ fn read(options: &Options) -> (File, Option<Desired>) {
     match loaded.desired {
         Some(desired) => {
             reconcile::warn_of(&loaded.diagnostics);
-            (Ok((bytes, desired)), None)
+            (Ok((bytes, Arc::new(desired))), None)
         }
         None => (Err(Broken::Invalid(loaded.diagnostics)), loaded.sketch),
     }

@@ -316,7 +316,9 @@ impl Core {
         keys.retain(|name, _| desired.resources.contains_key(&Address::Outbound(name.clone())));
         self.watched.follow(&self.path, &desired);
         self.settle.set_debounce(debounce(&desired));
-        let generation = committed.generation.expect("a commit with a generation makes one");
+        let mut generation = committed.generation.expect("a commit with a generation makes one");
+        // The view has them once: it is copied for each condition.
+        generation.fingerprints.clear();
         self.publish(|view| {
             view.generation = generation.clone();
             view.document = proposal.document.clone().into();

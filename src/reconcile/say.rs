@@ -186,10 +186,10 @@ fn unanswered(desired: &Desired, routes: &Routes) -> Vec<(Name, String)> {
         .resources
         .iter()
         .filter_map(|(address, resource)| match address {
-            Address::Inbound(name) => Some((name, resource.effective("path")?.as_text()?.to_owned())),
+            Address::Inbound(name) => Some((name, resource.effective_ref("path")?.as_text()?)),
             _ => None,
         })
         .filter(|(name, path)| routes.answers(path).as_ref() != Some(*name))
-        .map(|(name, path)| (name.clone(), path))
+        .map(|(name, path)| (name.clone(), path.to_owned()))
         .collect()
 }

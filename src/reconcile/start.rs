@@ -16,7 +16,7 @@ use crate::environment::Environment;
 use crate::event::Name;
 use crate::inbound::Routes;
 use crate::outbound::Dispatcher;
-use crate::plan::{self, Fingerprints, Observed, Plan};
+use crate::plan::{self, Fingerprints, Observed};
 use crate::store::{self, Cause, Commit, Generation, NewGeneration, SenderKey, Store};
 
 use super::commit::{AdminHandler, Running};
@@ -36,7 +36,7 @@ pub struct Start {
     /// How it is written.
     pub format: DocumentFormat,
     /// The file as it was read: its bytes and what they mean, or why it cannot be used.
-    pub file: Result<(Vec<u8>, Desired), Broken>,
+    pub file: Result<(Vec<u8>, Arc<Desired>), Broken>,
     /// The store.
     pub store: Arc<dyn Store>,
     /// The inbound room.
@@ -81,8 +81,9 @@ struct Choice {
     desired: Arc<Desired>,
     /// The document is another one than the last generation's: a generation is made.
     new: bool,
-    /// The difference to the last generation.
-    plan: Plan,
+    /// `added, changed, replaced, deleted` against the last generation. The plan itself is let go: of a first start it is as
+    /// large as the document.
+    summary: [u32; 4],
 }
 
 impl Core {
@@ -137,7 +138,7 @@ impl Core {
             cause: Cause::Start,
             who: None,
             git_commit: start.git_commit.clone(),
-            summary: choice.plan.summary().counts(),
+            summary: choice.summary,
             fingerprints: fingerprints.clone(),
         });
         let known = start.store.senders().await?;
@@ -164,7 +165,8 @@ impl Core {
             .await?;
         let keys: HashMap<Name, SenderKey> = committed.keys.into_iter().collect();
         let generation = committed.generation.or(last.map(|(generation, _)| generation));
-        let generation = generation.expect("the first start makes a generation");
+        let mut generation = generation.expect("the first start makes a generation");
+        generation.fingerprints.clear();
         // Whoever was deleted while nothing ran, or was still draining, has no settings any more to deliver with.
         for row in start
             .store
@@ -243,7 +245,6 @@ fn choose(
     let now = start.clock.now();
     let Some((generation, bytes)) = last else {
         let (bytes, desired) = start.file.clone().map_err(StartError::Broken)?;
-        let desired = Arc::new(desired);
         let plan = plan::diff(&Observed::default(), &desired, &Fingerprints::default());
         conditions.set(types::APPLIED, true, reasons::OK, "", now, 1);
         return Ok((
@@ -251,7 +252,7 @@ fn choose(
                 bytes,
                 desired,
                 new: true,
-                plan,
+                summary: plan.summary().counts(),
             },
             None,
         ));
@@ -263,7 +264,7 @@ fn choose(
             bytes: bytes.clone(),
             desired: Arc::new(desired),
             new: false,
-            plan: Plan::default(),
+            summary: [0; 4],
         })
     };
     let (file, desired) = match &start.file {
@@ -283,9 +284,9 @@ fn choose(
         conditions.set(types::APPLIED, true, reasons::OK, "", now, generation.number);
         let choice = Choice {
             bytes: file.clone(),
-            desired: Arc::new(desired.clone()),
+            desired: desired.clone(),
             new: false,
-            plan: Plan::default(),
+            summary: [0; 4],
         };
         return Ok((choice, None));
     }
@@ -335,9 +336,9 @@ fn choose(
     Ok((
         Choice {
             bytes: file.clone(),
-            desired: Arc::new(desired.clone()),
+            desired: desired.clone(),
             new: true,
-            plan,
+            summary: plan.summary().counts(),
         },
         None,
     ))

@@ -21,7 +21,7 @@ pub struct View {
     pub path: PathBuf,
     /// How it is written.
     pub format: DocumentFormat,
-    /// The applied generation.
+    /// The applied generation; its fingerprints are left out, being those below.
     pub generation: Generation,
     /// Its bytes.
     pub document: Arc<[u8]>,

@@ -178,6 +178,7 @@ fn set_ordering(engine: &mut Engine, key: SenderKey, ordering: Ordering) -> Resu
     };
     let laned = ordering == Ordering::Session;
     if sender.laned != laned {
+        engine.snapshot_ends()?;
         engine.alone(|conn, _| {
             if laned {
                 conn.execute(

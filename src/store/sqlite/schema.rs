@@ -59,6 +59,7 @@ CREATE TABLE senders(
   key INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, removed_ms INTEGER, suspended TEXT, events TEXT NOT NULL,
   sources TEXT, laned INTEGER NOT NULL DEFAULT 0);
 CREATE UNIQUE INDEX senders_name ON senders(name) WHERE removed_ms IS NULL;
+CREATE INDEX senders_removed ON senders(name, removed_ms) WHERE removed_ms IS NOT NULL;
 CREATE TABLE owed(
   seq INTEGER NOT NULL, sender INTEGER NOT NULL, lane INTEGER NOT NULL, due_ms INTEGER NOT NULL,
   attempts INTEGER NOT NULL, since_ms INTEGER NOT NULL, passed INTEGER NOT NULL,
@@ -79,7 +80,7 @@ CREATE TABLE settled(
   seq INTEGER NOT NULL, sender INTEGER NOT NULL, state TEXT NOT NULL,
   PRIMARY KEY(seq, sender)) WITHOUT ROWID;
 CREATE TABLE attempts(
-  id INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, sender INTEGER NOT NULL, seq INTEGER NOT NULL,
+  id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, sender INTEGER NOT NULL, seq INTEGER NOT NULL,
   number INTEGER NOT NULL, of INTEGER NOT NULL, latency_us INTEGER NOT NULL, status INTEGER, error TEXT, detail TEXT,
   response TEXT, next_ms INTEGER);
 CREATE INDEX attempts_seq ON attempts(seq);
@@ -128,7 +129,7 @@ pub(super) fn open(directory: &Path, format: &Format) -> Result<Connection> {
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )
     .context(&path)?;
-    tune(&conn, 16 * 1024).context(&path)?;
+    tune(&conn, 8 * 1024).context(&path)?;
     migrate(&mut conn, &path, format)?;
     // The checkpointer does this beside the writer: see `writer.rs`.
     conn.pragma_update(None, "wal_autocheckpoint", 0).context(&path)?;

@@ -150,6 +150,10 @@ impl Engine {
     /// Claims and the like: nothing of this touches the disk. Returns what there was no time for, in order.
     fn look(&mut self, looks: Vec<Command>) -> Vec<Command> {
         let mut taken = 0;
+        // One snapshot for all of them: by itself each statement would lock and unlock the log.
+        if !looks.is_empty() {
+            let _ = self.snapshot("BEGIN");
+        }
         let mut looks = looks.into_iter();
         while taken < CLAIMED_PER_TURN {
             match looks.next() {
@@ -176,7 +180,21 @@ impl Engine {
                 None => break,
             }
         }
+        let _ = self.snapshot_ends();
         looks.collect()
+    }
+
+    /// Ends the snapshot of [`Engine::look`], where there is one: before anything is written.
+    pub(super) fn snapshot_ends(&self) -> Result<()> {
+        if self.conn.is_autocommit() {
+            return Ok(());
+        }
+        self.snapshot("COMMIT")
+    }
+
+    fn snapshot(&self, sql: &str) -> Result<()> {
+        self.conn.prepare_cached(sql)?.execute([])?;
+        Ok(())
     }
 
     fn release(&mut self, sender: SenderKey, seqs: impl Iterator<Item = Seq>) {

@@ -1,12 +1,17 @@
 //! How fast the gateway is beside a bare server that only checks the same HMAC, and how much memory a backlog takes.
 //!
 //!     cargo bench --bench gateway [-- --seconds 5]
+//!     cargo bench --bench gateway -- --scale        what a document of 10,000 and of 100,000 webhooks costs
 //!
 //! Every figure is taken in one run on one machine, the bare server first and last; quote the ratios. Servers are processes
-//! of their own, as they would be; the load comes from this process over 128 connections that stay open.
+//! of their own, as they would be; the load comes from this process over 128 connections that stay open. `CPU` is the
+//! processor time that the server's process took for one request: other work on the machine hardly moves it.
+
+mod scale;
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +32,10 @@ fn main() {
         runtime(2).block_on(bare());
         return;
     }
+    if arguments.iter().any(|a| a == "--scale") {
+        scale::measure();
+        return;
+    }
     let seconds = arguments
         .iter()
         .position(|a| a == "--seconds")
@@ -34,7 +43,7 @@ fn main() {
     let run = Duration::from_secs(seconds.unwrap_or(5));
     let body = sample_body();
     println!(
-        "{CONNECTIONS} connections, {} byte bodies, {} s a figure, {} cores",
+        "{CONNECTIONS} connections, {} byte bodies, {} s a figure, {} cores\n",
         body.len(),
         run.as_secs(),
         cores()
@@ -44,23 +53,35 @@ fn main() {
     let accept = measure_accept(&body, run);
     let (end_to_end, delivered) = measure_end_to_end(&body, run);
     let last = measure_bare(&body, run);
-    let bare = f64::midpoint(first, last);
-    println!("bare server, HMAC checked          {bare:>9.0} /s   1.00   ({first:.0} before, {last:.0} after)");
-    println!(
-        "accepted, durable                  {accept:>9.0} /s   {:.2}",
-        accept / bare
-    );
-    println!(
-        "accepted, durable, delivered       {end_to_end:>9.0} /s   {:.2}   ({delivered} deliveries)",
-        end_to_end / bare
-    );
+    let bare = Figure {
+        rate: f64::midpoint(first.rate, last.rate),
+        cpu_us: f64::midpoint(first.cpu_us, last.cpu_us),
+    };
+    println!("| | requests/s | of bare | CPU | |\n|---|---:|---:|---:|---|");
+    let row = |what: &str, figure: &Figure, note: &str| {
+        let (rate, share) = (figure.rate, figure.rate / bare.rate);
+        println!("| {what} | {rate:.0} | {share:.2} | {:.1} us | {note} |", figure.cpu_us);
+    };
+    let note = format!("{:.0} before, {:.0} after", first.rate, last.rate);
+    row("bare hyper server, HMAC checked", &bare, &note);
+    row("accepted, durable", &accept, "target 0.50");
+    let note = format!("target 0.20; {delivered} delivered");
+    row("accepted, durable, signed, delivered", &end_to_end, &note);
 
     let (small, large) = (measure_backlog(&body, 1_000), measure_backlog(&body, 100_000));
-    println!("resident with   1,000 waiting      {small:>9.1} MiB");
+    println!("\n| events waiting | resident |\n|---:|---:|");
     println!(
-        "resident with 100,000 waiting      {large:>9.1} MiB   {:+.1} MiB",
+        "| 1,000 | {small:.1} MiB |\n| 100,000 | {large:.1} MiB ({:+.1}) |",
         large - small
     );
+}
+
+/// What one server did.
+struct Figure {
+    /// Requests a second.
+    rate: f64,
+    /// Processor time of the server's process for one of them, in microseconds.
+    cpu_us: f64,
 }
 
 fn cores() -> usize {
@@ -97,6 +118,25 @@ struct Server {
     _dir: Option<tempfile::TempDir>,
 }
 
+impl Server {
+    /// Processor time that it took so far, to 10 ms.
+    fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("Linux");
+        // After the command in brackets: utime and stime are fields 14 and 15, in ticks of 10 ms.
+        let fields = stat.rsplit(") ").next().expect("it has fields").split(' ');
+        let ticks: u64 = fields.skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
+    /// A line of its memory, in MiB: `VmRSS:`, `VmHWM:`.
+    fn memory(&self, line: &str) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("Linux");
+        let found = status.lines().find_map(|l| l.strip_prefix(line)).expect("a size");
+        let kib = found.split_whitespace().next().and_then(|n| n.parse::<f64>().ok());
+        kib.expect("a number") / 1024.0
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -122,11 +162,7 @@ fn start(mut command: Command, prefix: &str, dir: Option<tempfile::TempDir>) -> 
         .expect("an address");
     // The rest of what it says is read and thrown away, so that its pipe never fills.
     std::thread::spawn(move || lines.for_each(drop));
-    Server {
-        child,
-        address,
-        _dir: dir,
-    }
+    Server { child, address, _dir: dir }
 }
 
 fn start_bare() -> Server {
@@ -142,9 +178,14 @@ fn start_gateway(outbound: &str) -> Server {
          inbound:\n    github: {{ secret: {SECRET} }}\n{outbound}"
     );
     std::fs::write(dir.path().join("openclaw.yaml"), document).expect("the document can be written");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_openclaw"));
-    command.arg("run").current_dir(dir.path()).env("OPENCLAW_LOG", "warn");
+    let command = gateway_in(dir.path());
     start(command, "Inbound webhooks on ", Some(dir))
+}
+
+fn gateway_in(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_openclaw"));
+    command.arg("run").current_dir(directory).env("OPENCLAW_LOG", "warn");
+    command
 }
 
 /// The yardstick: hyper, the body read whole, the same HMAC, 200.
@@ -271,13 +312,22 @@ async fn load(to: SocketAddr, body: &str, done: impl Fn(u64) -> bool + Send + Sy
 }
 
 /// Answers per second over `run`, after a warm-up.
-async fn rate(to: SocketAddr, body: &str, run: Duration) -> f64 {
-    until(to, body, WARM_UP).await;
-    let begin = Instant::now();
-    let answered = until(to, body, run).await;
+async fn rate(server: &Server, body: &str, run: Duration) -> Figure {
+    until(server.address, body, WARM_UP).await;
+    let (begin, cpu) = (Instant::now(), server.cpu());
+    let answered = until(server.address, body, run).await;
+    Figure::of(answered, begin.elapsed(), server.cpu().saturating_sub(cpu))
+}
+
+impl Figure {
     #[allow(clippy::cast_precision_loss)] // counts of a few millions
-    let answered = answered as f64;
-    answered / begin.elapsed().as_secs_f64()
+    fn of(requests: u64, time: Duration, cpu: Duration) -> Self {
+        let requests = requests as f64;
+        Self {
+            rate: requests / time.as_secs_f64(),
+            cpu_us: cpu.as_secs_f64() * 1e6 / requests,
+        }
+    }
 }
 
 async fn until(to: SocketAddr, body: &str, run: Duration) -> u64 {
@@ -285,32 +335,31 @@ async fn until(to: SocketAddr, body: &str, run: Duration) -> u64 {
     load(to, body, move |_| Instant::now() >= end).await
 }
 
-fn measure_bare(body: &str, run: Duration) -> f64 {
+fn measure_bare(body: &str, run: Duration) -> Figure {
     let server = start_bare();
-    runtime(2).block_on(rate(server.address, body, run))
+    runtime(2).block_on(rate(&server, body, run))
 }
 
-fn measure_accept(body: &str, run: Duration) -> f64 {
+fn measure_accept(body: &str, run: Duration) -> Figure {
     let server = start_gateway("");
-    runtime(2).block_on(rate(server.address, body, run))
+    runtime(2).block_on(rate(&server, body, run))
 }
 
-fn measure_end_to_end(body: &str, run: Duration) -> (f64, u64) {
+fn measure_end_to_end(body: &str, run: Duration) -> (Figure, u64) {
     runtime(2).block_on(async {
         let delivered = Arc::new(AtomicU64::new(0));
         let endpoint = receiver(delivered.clone()).await;
         let server = start_gateway(&format!(
             "  outbound:\n    bench: {{ url: \"http://{endpoint}/\", events: [webhook.received], secret: {SECRET}, concurrency: 128 }}\n"
         ));
-        let begin = Instant::now();
+        let (begin, cpu) = (Instant::now(), server.cpu());
         let accepted = until(server.address, body, run).await;
         while delivered.load(Ordering::Relaxed) < accepted {
             assert!(begin.elapsed() < run + Duration::from_mins(2), "not delivered: {delivered:?} of {accepted}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        #[allow(clippy::cast_precision_loss)] // counts of a few millions
-        let rate = accepted as f64 / begin.elapsed().as_secs_f64();
-        (rate, delivered.load(Ordering::Relaxed))
+        let figure = Figure::of(accepted, begin.elapsed(), server.cpu().saturating_sub(cpu));
+        (figure, delivered.load(Ordering::Relaxed))
     })
 }
 
@@ -321,15 +370,5 @@ fn measure_backlog(body: &str, events: u64) -> f64 {
     );
     let accepted = runtime(2).block_on(load(server.address, body, move |n| n >= events));
     assert_eq!(accepted, events);
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).expect("Linux");
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .expect("a resident size");
-    let kib: f64 = line
-        .split_whitespace()
-        .nth(1)
-        .and_then(|n| n.parse().ok())
-        .expect("a number");
-    kib / 1024.0
+    server.memory("VmRSS:")
 }
