@@ -67,7 +67,8 @@ enum Inside<'a> {
     Map {
         entries: Vec<Entry<'a>>,
         others: Vec<Rc<Node<'a>>>,
-        merges: bool,
+        /// Each `<<` with its value.
+        merges: Vec<Range<u32>>,
         key: Option<Key<'a>>,
     },
 }
@@ -135,7 +136,7 @@ impl<'a> Builder<'a> {
                 Inside::Map {
                     entries: Vec::new(),
                     others: Vec::new(),
-                    merges: false,
+                    merges: Vec::new(),
                     key: None,
                 },
             ),
@@ -219,11 +220,13 @@ impl<'a> Builder<'a> {
                 ..
             } => {
                 last = entries.last().map_or(last, |entry| entry.value.end);
+                last = merges.last().map_or(last, |merge| merge.end.max(last));
                 super::duplicates(&entries, self.text, &mut self.faults);
-                if merges {
+                if !merges.is_empty() {
                     Data::Merged(Box::new(Merged {
                         own: entries.into(),
                         others,
+                        merges: merges.into(),
                     }))
                 } else {
                     Data::Map(entries.into())
@@ -332,7 +335,7 @@ impl<'a> Builder<'a> {
                 key,
             } => match key.take() {
                 Some(key) if key.merge => {
-                    *merges = true;
+                    merges.push(key.span.start..node.end);
                     return merge(others, node);
                 }
                 Some(key) => {
