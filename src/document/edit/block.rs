@@ -18,7 +18,7 @@ impl<'t> Walk<'t> {
     pub(super) fn block_children(&self, map: &Members<'_>) -> Vec<Child> {
         let own = map.own.iter().map(|entry| {
             let at = entry.at as usize;
-            let end = self.end_of(entry.end as usize, &entry.value, at - lines::start(self.text, at));
+            let end = self.end_of(self.behind(entry.end as usize), &entry.value, at - lines::start(self.text, at));
             Child { at, end }
         });
         let merges = map.merges.iter().map(|merge| Child {
@@ -128,24 +128,39 @@ impl<'t> Walk<'t> {
 
     /// Behind the colon that follows a key, and behind the value's anchor and tag.
     pub(super) fn after_colon(&self, key_end: usize) -> Option<usize> {
-        let blanks = |at: usize| at + lines::indent(&self.text[at..]).len();
-        let colon = blanks(key_end);
+        let colon = key_end + lines::indent(&self.text[key_end..]).len();
         if self.text.as_bytes().get(colon) != Some(&b':') {
             return None;
         }
-        let mut after = colon + 1;
+        Some(self.after_properties(colon + 1))
+    }
+
+    /// The same, or the key's end where no colon follows.
+    pub(super) fn behind(&self, key_end: usize) -> usize {
+        self.after_colon(key_end).unwrap_or(key_end)
+    }
+
+    /// Behind an anchor and a tag.
+    pub(super) fn after_properties(&self, at: usize) -> usize {
+        let mut after = at;
         loop {
-            let token = blanks(after);
+            let token = after + lines::indent(&self.text[after..]).len();
             if !self.text[token..].starts_with(['&', '!']) {
-                return Some(after);
+                return after;
             }
             let rest = &self.text[token..];
-            after = token + rest.find([' ', '\t', '\r', '\n']).unwrap_or(rest.len());
+            after = token + rest.find([' ', '\t', '\r', '\n', ',', '}', ']']).unwrap_or(rest.len());
         }
     }
 
-    /// Where a value ends that belongs to a key (or a dash) at `column`.
-    pub(super) fn end_of(&self, key_end: usize, value: &Node<'_>, column: usize) -> usize {
+    /// The indicator of a block scalar that begins behind a colon or a dash.
+    pub(super) fn block_scalar(&self, behind: usize) -> Option<usize> {
+        let at = behind + lines::indent(&self.text[behind..]).len();
+        self.text[at..].starts_with(['|', '>']).then_some(at)
+    }
+
+    /// Where a value ends whose key (or dash) stands at `column`; `behind` its colon (or the dash) it begins.
+    pub(super) fn end_of(&self, behind: usize, value: &Node<'_>, column: usize) -> usize {
         if is_alias(self.text, value) {
             return value.end as usize;
         }
@@ -155,7 +170,7 @@ impl<'t> Walk<'t> {
             if let Some(map) = Members::of(node) {
                 let own = map.own.last().map_or(0, |entry| {
                     let at = entry.at as usize;
-                    self.end_of(entry.end as usize, &entry.value, at - lines::start(self.text, at))
+                    self.end_of(self.behind(entry.end as usize), &entry.value, at - lines::start(self.text, at))
                 });
                 return map.merges.last().map_or(own, |merge| own.max(merge.end as usize));
             }
@@ -164,17 +179,36 @@ impl<'t> Walk<'t> {
             {
                 let line = lines::start(self.text, item.at as usize);
                 let dash = lines::indent(&self.text[line..]).len();
-                return self.end_of(item.at as usize, item, dash);
+                return self.end_of(self.after_properties(dash + 1), item, dash);
             }
         }
         let written = &self.text[at..end];
         if matches!(node.data, Data::Null) && written.trim().is_empty() {
-            return self.after_colon(key_end).unwrap_or(key_end);
+            return behind;
         }
-        if written.starts_with(['|', '>']) {
-            return self.block_scalar_end(at, column);
+        // The reader's span of a block scalar is that of its content.
+        self.block_scalar(behind).map_or(end, |header| self.block_scalar_end(header, column))
+    }
+
+    /// Whether the last value is a block scalar that keeps its line end.
+    pub(super) fn ends_in_block_scalar(&self, root: &Node<'_>) -> bool {
+        let (mut node, mut behind) = (root, 0);
+        while !is_alias(self.text, node) && is_block(self.text, node.target()) {
+            let target = node.target();
+            if let Some(entry) = Members::of(target).and_then(|map| map.own.last()) {
+                (node, behind) = (&entry.value, self.behind(entry.end as usize));
+            } else if let Data::List(items) = &target.data
+                && let Some(item) = items.last()
+            {
+                let line = lines::start(self.text, item.at as usize);
+                let dash = line + lines::indent(&self.text[line..]).len();
+                (node, behind) = (item, self.after_properties(dash + 1));
+            } else {
+                return false;
+            }
         }
-        end
+        let header = self.block_scalar(behind).map(|at| lines::at(self.text, at));
+        header.is_some_and(|header| !header.split([' ', '#']).next().unwrap_or_default().contains('-'))
     }
 
     /// Where a block scalar's content ends, its last line end not counted.

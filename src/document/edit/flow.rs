@@ -95,7 +95,14 @@ impl Walk<'_> {
         let (open, close) = (node.at as usize + 1, node.end as usize - 1);
         let items: Vec<String> = changes.added.into_iter().map(|(_, item)| item).collect();
         let trivia = match (children.first(), ends.last()) {
-            (Some(first), Some(end)) => [&self.text[open..first.at], &self.text[*end..close]],
+            (Some(first), Some(end)) => {
+                // Comments of the first member's own go with it.
+                let own = self.begins_line(first.at) && items.is_empty();
+                let lead = if own { self.flow_lead(first.at, open).max(open) } else { first.at };
+                let last = children.last().is_some_and(|last| self.begins_line(last.at)) && self.ends_line(*end);
+                let end = if last && items.is_empty() { lines::next(self.text, *end).min(close) } else { *end };
+                [&self.text[open..lead], &self.text[end..close]]
+            }
             _ => [&self.text[open..close], ""],
         };
         let commented = trivia.iter().any(|trivia| !trivia.trim().is_empty());
@@ -103,7 +110,19 @@ impl Walk<'_> {
         let line = lines::at(self.text, lines::start(self.text, node.at as usize));
         let outer = lines::indent(line).to_owned();
         let eol = self.style.eol;
-        if items.is_empty() && !commented {
+        if let (Some(first), false) = (children.first(), items.is_empty()) {
+            // They come where the first one was.
+            if self.begins_line(first.at) {
+                self.splice(self.flow_lead(first.at, open), lines::start(self.text, first.at), "");
+            }
+            self.splice(first.at, first.end, items.join(", "));
+            if children.len() > 1 && ends.last() == children.last().map(|last| &last.end) {
+                self.splice(first.end, ends[0], "");
+            }
+            for i in 1..children.len() {
+                self.remove(children, ends, i, open, close);
+            }
+        } else if items.is_empty() && !commented {
             self.splice(open, close, "");
         } else if items.is_empty() {
             for i in 0..children.len() {
@@ -111,17 +130,11 @@ impl Walk<'_> {
             }
         } else if commented {
             // The comments stay, the members come before the closing bracket.
-            if let (Some(first), Some(end)) = (children.first(), ends.last()) {
-                self.splice(first.at, *end, items.join(", "));
-            } else {
-                let start = lines::start(self.text, close);
-                if !self.begins_line(close) {
-                    return Err(Refusal::new("a comment stands where the members would", open));
-                }
-                self.splice(start, start, format!("{inner}{}{eol}", items.join(&format!(",{eol}{inner}"))));
+            let start = lines::start(self.text, close);
+            if !self.begins_line(close) {
+                return Err(Refusal::new("a comment stands where the members would", open));
             }
-        } else if let (Some(first), Some(last)) = (children.first(), children.last()) {
-            self.splice(first.at, last.end, items.join(", "));
+            self.splice(start, start, format!("{inner}{}{eol}", items.join(&format!(",{eol}{inner}"))));
         } else if tall {
             let members = items.join(&format!(",{eol}{inner}"));
             self.splice(open, close, format!("{eol}{inner}{members}{eol}{outer}"));

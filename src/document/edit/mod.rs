@@ -178,6 +178,11 @@ fn attempt(
         splices: Vec::new(),
     };
     walk.map(root, None, patches, 1)?;
+    let at_the_end = walk.splices.iter().any(|splice| splice.at == text.len() && !splice.text.is_empty());
+    if at_the_end && !text.ends_with(['\n', '\r']) && walk.ends_in_block_scalar(root) {
+        // Readers disagree on whether its last line has an end; with lines behind it, it has one.
+        return Err(Refusal::new("the block scalar at the end of the text would get a line end", text.len()));
+    }
     let edited = spliced(text, walk.splices)?;
     if edited == text {
         return judge(text, root, root, patches, keys).map(|()| edited);
@@ -229,16 +234,16 @@ fn judge(
 
 /// The place that uses an anchor which stands inside of an entry.
 fn shared(text: &str, root: &Node<'_>, keys: &[String]) -> Option<Refusal> {
-    let node = find(root, keys)?;
-    let inside = &text[node.at.min(node.end) as usize..node.end as usize];
-    let line = lines::start(text, node.at as usize);
-    let head = &text[line..node.at as usize];
-    let anchors = (head.match_indices('&').chain(inside.match_indices('&'))).map(|(_, found)| found.as_ptr() as usize);
-    for anchor in anchors {
-        let at = anchor - text.as_ptr() as usize;
+    let (name, above) = keys.split_last()?;
+    let parent = find(root, above)?;
+    let entry = parent.members()?.into_iter().find(|entry| *entry.key == **name)?;
+    let end = (entry.value.end as usize).max(entry.end as usize);
+    let inside = &text[entry.at as usize..end];
+    let anchors = inside.match_indices('&').map(|(i, _)| entry.at as usize + i);
+    for at in anchors {
         let name = text[at + 1..].split([' ', '\n', '\r', '\t', ',', '}', ']']).next().unwrap_or_default();
         let alias = format!("*{name}");
-        let mut uses = text[node.end as usize..].match_indices(&alias).map(|(i, _)| node.end as usize + i);
+        let mut uses = text[end..].match_indices(&alias).map(|(i, _)| end + i);
         if let Some(second) = uses.find(|_| !name.is_empty()) {
             return Some(Refusal {
                 reason: format!("its anchor `&{name}` is used elsewhere"),

@@ -224,7 +224,7 @@ fn anchors_stay_and_a_second_place_is_named() {
     check(
         Format::Yaml,
         &[
-            ("outbound.c: url=y", text, &format!("{text}      url: y\n")),
+            ("outbound.c: url=z", text, &format!("{text}      url: z\n")),
             ("outbound.c: retries=5", text, &format!("{text}      retries: 5\n")),
             ("outbound.b: delete", text, &text.replace("    b: *a\n", "")),
         ],
@@ -232,7 +232,7 @@ fn anchors_stay_and_a_second_place_is_named() {
     for (change, lines) in [
         ("outbound.a: url=y", (7, 8)),
         ("outbound.a: retries=5", (7, 8)),
-        ("outbound.b: url=y", (8, 6)),
+        ("outbound.b: url=z", (8, 6)),
         ("outbound.c: -retries", (10, 2)),
         ("outbound.a: delete", (5, 8)),
     ] {
@@ -265,9 +265,9 @@ fn block_scalars_are_replaced_whole() {
             ),
             ("outbound.a: -description", text, "webhooks:\n  outbound:\n    a:\n      url: x\n"),
             (
-                "outbound.b: url=y",
+                "outbound.b: url=z",
                 "webhooks:\n  outbound:\n    a:\n      description: >-\n        one\n        # no comment",
-                "webhooks:\n  outbound:\n    a:\n      description: >-\n        one\n        # no comment\n    b:\n      url: y",
+                "webhooks:\n  outbound:\n    a:\n      description: >-\n        one\n        # no comment\n    b:\n      url: z",
             ),
         ],
     );

@@ -223,19 +223,19 @@ impl Walk<'_> {
         if empty {
             let text = format!(" {}", self.style.flow(value));
             self.splice(spot.after, spot.after, text);
-        } else if written.starts_with(['|', '>']) {
+        } else if let Some(header) = self.block_scalar(spot.after) {
             // What follows the indicator on its line, a comment, stays.
-            let indicator = written.find([' ', '\t', '\r', '\n']).unwrap_or(written.len());
-            let head = target.at as usize + indicator;
+            let indicator = &self.text[header..];
+            let head = header + indicator.find([' ', '\t', '\r', '\n']).unwrap_or(indicator.len());
             let text = self.style.flow(value);
-            self.splice(target.at as usize, head, text);
-            let end = self.block_scalar_end(target.at as usize, column);
+            self.splice(header, head, text);
+            let end = self.block_scalar_end(header, column);
             self.splice(lines::end(self.text, head), end.max(lines::end(self.text, head)), "");
         } else if is_block(self.text, target) && !alias {
             let text = format!(" {}", self.style.flow(value));
             self.splice(spot.after, spot.after, text);
             let first = lines::next(self.text, spot.after);
-            let end = self.end_of(entry.end as usize, node, column);
+            let end = self.end_of(spot.after, node, column);
             self.splice(first, lines::next(self.text, end), "");
         } else {
             let text = self.style.flow_like(value, written);
@@ -260,7 +260,7 @@ impl Walk<'_> {
                 at = dash;
             }
             let column = at - lines::start(self.text, at);
-            let end = if flow { item.end as usize } else { self.end_of(item.at as usize, item, column) };
+            let end = if flow { item.end as usize } else { self.end_of(self.after_properties(at + 1), item, column) };
             children.push(Child { at, end });
         }
         let mut changes = Changes {

@@ -142,7 +142,8 @@ impl Maker<'_> {
         if self.random.one_in(6) {
             if self.random.one_in(2) {
                 let note = self.comment();
-                self.line(indent, &format!("{sign} {note}"), &[], false);
+                let around = &owner[..owner.len().saturating_sub(1)];
+                self.line(indent, &format!("{sign} {note}"), around, false);
             }
             self.line(0, "", &[], false);
         }

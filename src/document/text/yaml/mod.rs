@@ -238,7 +238,7 @@ impl<'a> Builder<'a> {
         }
         // The end of a block container is reported where the next token begins.
         let end = if matches!(self.text.as_bytes().get(frame.at as usize), Some(b'{' | b'[')) {
-            bracket + 1
+            self.bracket(bracket) + 1
         } else {
             last
         };
@@ -248,6 +248,23 @@ impl<'a> Builder<'a> {
             data,
         };
         self.put_counted(node, frame.anchor, frame.depth, frame.weight)
+    }
+
+    /// The closing bracket: after a trailing comma the parser reports the comma.
+    fn bracket(&self, reported: u32) -> u32 {
+        let bytes = self.text.as_bytes();
+        let mut at = reported as usize;
+        let mut comment = false;
+        while let Some(byte) = bytes.get(at) {
+            match byte {
+                b'}' | b']' if !comment => return offset(at),
+                b'#' => comment = true,
+                b'\n' | b'\r' => comment = false,
+                _ => {}
+            }
+            at += 1;
+        }
+        reported
     }
 
     fn alias(&mut self, anchor: usize, span: Span) -> Step {
