@@ -57,7 +57,13 @@ impl Walk<'_> {
         if let Some(comma) = commas[last].filter(|_| !trailing && last + 1 < children.len() && !at_the_end) {
             self.splice(comma, comma + 1, "");
         }
-        for i in (0..children.len()).filter(|i| changes.removed[*i]) {
+        // What goes at the end of a line goes in one piece.
+        let tail = last + 1..children.len();
+        let one_piece = tail.clone().all(|i| self.text[ends[i - 1]..children[i].at].trim_matches([' ', '\t']).is_empty());
+        if one_piece && !tail.is_empty() {
+            self.splice(ends[last], ends[children.len() - 1], "");
+        }
+        for i in (0..children.len()).filter(|i| changes.removed[*i] && !(one_piece && tail.contains(i))) {
             self.remove(children, &ends, i, open, close);
         }
         let indent = self.flow_indent(node, children);
@@ -88,6 +94,14 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Indents a closing bracket deeper where that manner is tried.
+    pub(super) fn deepen(&mut self, node: &Node<'_>) {
+        let close = node.end as usize - 1;
+        if self.manner.deep && self.style.format == Format::Yaml && self.begins_line(close) {
+            self.splice(close, close, " ");
+        }
     }
 
     /// All members go; perhaps others come.
@@ -163,7 +177,8 @@ impl Walk<'_> {
         let before = i.checked_sub(1).map_or(open, |i| ends[i]);
         let gap = &self.text[before..at];
         let start = if gap.trim().is_empty() && i > 0 { before } else { at - (gap.len() - gap.trim_end_matches([' ', '\t']).len()) };
-        let start = if i == 0 { at } else { start };
+        let before_it = self.splices.last().is_some_and(|splice| splice.end == at && splice.text.is_empty());
+        let start = if i == 0 || before_it { at } else { start };
         self.splice(start, end, "");
     }
 

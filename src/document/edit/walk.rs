@@ -42,6 +42,9 @@ pub(super) struct Manner {
     pub(super) tidy: bool,
     /// New members stand first, not last: the last one may own the text's end.
     pub(super) front: bool,
+    /// A closing bracket that begins its line is indented by one more: the reader wants it deeper than the key when no
+    /// plain text stands between the brackets.
+    pub(super) deep: bool,
 }
 
 /// Where a value hangs in a map of block style.
@@ -99,11 +102,23 @@ impl Walk<'_> {
         };
         let flow = is_flow(self.text, target);
         let flat = level == 3 && self.is_flat(&map);
+        if flow {
+            self.deepen(target);
+        }
         let mut removed = Vec::new();
         let mut added = Vec::new();
         for (key, patch) in patches {
             match (map.own.iter().find(|entry| *entry.key == **key), patch) {
-                (Some(entry), Patch::Remove) => removed.push(entry.at as usize),
+                (Some(entry), Patch::Remove) => {
+                    if let Some(inherited) = map.others.iter().find_map(|other| other.get(key)) {
+                        return Err(Refusal {
+                            reason: format!("without its own, `{key}` would come in by the merge key `<<`"),
+                            at: entry.at as usize,
+                            second: Some(inherited.at as usize),
+                        });
+                    }
+                    removed.push(entry.at as usize);
+                }
                 (Some(entry), Patch::Put(value)) => self.put(entry, value, flow, level)?,
                 (Some(entry), Patch::Inside(inner)) => {
                     let is_map = Members::of(entry.value.target()).is_some();
@@ -282,6 +297,7 @@ impl Walk<'_> {
             changes.added.push((behind, text));
         }
         if flow {
+            self.deepen(node);
             self.flow(node, &children, changes, false)
         } else {
             self.block(&children, changes, spot, "[]")
