@@ -3,6 +3,8 @@
 //! Members are camelCase; times are RFC 3339 where the name says nothing (`since`), milliseconds since the Unix epoch where
 //! it ends in `Ms`. Members may be added: ignore what you do not know.
 
+mod webhook;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -161,6 +163,17 @@ pub enum Direction {
     Outbound,
 }
 
+impl Direction {
+    /// The word in JSON and in paths.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
+}
+
 /// What a webhook does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -228,6 +241,9 @@ pub struct WebhookRow {
     /// A sender's retries after the first attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
+    /// Where the document has it: what is smaller comes first.
+    #[serde(default)]
+    pub place: u32,
 }
 
 /// One webhook with its conditions and figures.

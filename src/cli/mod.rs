@@ -8,12 +8,14 @@ mod error;
 mod explain;
 mod export;
 mod history;
+mod listen;
 mod local;
 mod plan;
 mod rollback;
 mod run;
 mod schema;
 mod show;
+mod source;
 mod status;
 mod surroundings;
 mod table;
@@ -21,6 +23,7 @@ mod target;
 mod terminal;
 mod time;
 mod validate;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -144,6 +147,8 @@ enum Command {
     History(history::Arguments),
     Export(export::Arguments),
     Rollback(rollback::Arguments),
+    Webhooks(webhooks::Arguments),
+    Listen(listen::Arguments),
 }
 
 /// Runs the command line of this process.
@@ -202,6 +207,8 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Done, Error> {
         Command::History(arguments) => block_on(history::run(arguments, context)),
         Command::Export(arguments) => block_on(export::run(arguments, context)),
         Command::Rollback(arguments) => block_on(rollback::run(arguments, context)),
+        Command::Webhooks(arguments) => block_on(webhooks::run(arguments, context)),
+        Command::Listen(arguments) => block_on(listen::run(arguments, context)),
     }
 }
 

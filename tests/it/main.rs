@@ -10,6 +10,7 @@
 )] // tests read better so
 
 mod bad_documents;
+mod certificates;
 mod documents_on_disk;
 mod harness;
 mod kill_loses_nothing;
@@ -19,7 +20,9 @@ mod prepare_fails;
 mod python_verifies;
 mod reload_loses_nothing;
 mod retries;
+mod secrets_stay_secret;
 mod tidy;
 mod tour;
 mod vector_core;
 mod vectors;
+mod webhooks;

@@ -4,11 +4,12 @@ use axum::Json;
 use axum::extract::{Path, Query};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use jiff::{Timestamp, ZonedDateTime};
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{Answer, Api, Failure, State, show};
 use crate::admin::wire::{Listing, Status, WebhookDetail, WebhookRow};
+use crate::clock::last_midnight;
 use crate::document::Address;
 use crate::event::Name;
 use crate::reconcile::View;
@@ -133,7 +134,8 @@ pub(super) async fn webhook(
     };
     match &address {
         Address::Inbound(name) => {
-            detail.route = Some(api.store.route_figures(name.as_str(), midnight()).await?);
+            let midnight = last_midnight(api.clock.now()).as_millisecond();
+            detail.route = Some(api.store.route_figures(name.as_str(), midnight).await?);
             detail.counters = api.routes.figures(name).map(|figures| show::counters(&figures));
         }
         Address::Outbound(name) => {
@@ -145,14 +147,6 @@ pub(super) async fn webhook(
         _ => {}
     }
     Ok(Json(detail))
-}
-
-/// The last midnight of the gateway's own time zone: what "today" means to whoever looks.
-fn midnight() -> i64 {
-    let now = ZonedDateTime::now();
-    now.start_of_day()
-        .map_or_else(|_| now.timestamp(), |day| day.timestamp())
-        .as_millisecond()
 }
 
 pub(super) async fn generations(api: State, query: Query<PageQuery>) -> Answer<Json<Listing<Generation>>> {
