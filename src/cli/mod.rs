@@ -4,6 +4,7 @@
 
 mod apply;
 mod document;
+mod edit;
 mod error;
 mod explain;
 mod export;

@@ -58,19 +58,19 @@ impl Walk<'_> {
             self.splice(comma, comma + 1, "");
         }
         // What goes at the end of a line goes in one piece.
-        let tail = last + 1..children.len();
-        let one_piece = tail.clone().all(|i| self.text[ends[i - 1]..children[i].at].trim_matches([' ', '\t']).is_empty());
-        if one_piece && !tail.is_empty() {
+        let behind = last + 1..children.len();
+        let one_piece = behind.clone().all(|i| self.text[ends[i - 1]..children[i].at].trim_matches([' ', '\t']).is_empty());
+        if one_piece && !behind.is_empty() {
             self.splice(ends[last], ends[children.len() - 1], "");
         }
-        for i in (0..children.len()).filter(|i| changes.removed[*i] && !(one_piece && tail.contains(i))) {
+        for i in (0..children.len()).filter(|i| changes.removed[*i] && !(one_piece && behind.contains(i))) {
             self.remove(children, &ends, i, open, close);
         }
         let indent = self.flow_indent(node, children);
-        for (n, (behind, item)) in changes.added.iter().enumerate() {
+        for (n, (place, item)) in changes.added.iter().enumerate() {
             let final_one = at_the_end && n + 1 == changes.added.len();
             let comma = if final_one && !trailing { "" } else { "," };
-            let Some(i) = *behind else {
+            let Some(i) = *place else {
                 let at = children[0].at;
                 if self.begins_line(at) {
                     let at = self.flow_lead(at, open);
@@ -80,7 +80,7 @@ impl Walk<'_> {
                 }
                 continue;
             };
-            let first = n == 0 || changes.added[n - 1].0 != *behind;
+            let first = n == 0 || changes.added[n - 1].0 != *place;
             let separator = if commas[i].is_none() && first { "," } else { "" };
             let end = ends[i];
             if self.ends_line(end) && lines::next(self.text, end) <= close {
