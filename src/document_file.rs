@@ -30,7 +30,11 @@ pub fn lock(path: &Path) -> io::Result<Lock> {
             Err(fs::TryLockError::Error(error)) => return Err(error),
             Err(fs::TryLockError::WouldBlock) if Instant::now() < end => std::thread::sleep(Duration::from_millis(10)),
             Err(fs::TryLockError::WouldBlock) => {
-                let reason = format!("another `openclaw` has been editing {} for {} s", path.display(), PATIENCE.as_secs());
+                let reason = format!(
+                    "another `openclaw` has been editing {} for {} s",
+                    path.display(),
+                    PATIENCE.as_secs()
+                );
                 return Err(io::Error::new(io::ErrorKind::WouldBlock, reason));
             }
         }

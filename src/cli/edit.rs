@@ -83,12 +83,17 @@ pub(crate) async fn carry_out(
         drop(lock);
         return told(&written, writing, context).await;
     }
-    Err(Error::new(format!("{}: something else writes to it all the time", path.display())))
+    Err(Error::new(format!(
+        "{}: something else writes to it all the time",
+        path.display()
+    )))
 }
 
 fn nothing(reason: &str, context: &mut Context) -> Result<Done, Error> {
     if context.terminal.json {
-        context.terminal.answer_json(&json!({"changed": false, "reason": reason}))?;
+        context
+            .terminal
+            .answer_json(&json!({"changed": false, "reason": reason}))?;
     } else {
         context.terminal.answer(format!("Nothing to do: {reason}.\n"))?;
     }
@@ -132,10 +137,15 @@ pub(crate) fn edited(file: &DocumentFile, edits: &[Edit]) -> Result<DocumentFile
     Ok(file)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
 fn refused(error: EditError) -> Error {
     let second = matches!(error, EditError::SecondPlace { .. });
     let failed = Error::new(error.to_string());
-    if second { failed.hint("write the value out where it is used, then try again") } else { failed }
+    if second {
+        failed.hint("write the value out where it is used, then try again")
+    } else {
+        failed
+    }
 }
 
 /// The difference, and the plan: the gateway's, else against what was applied last, else against the old text.
@@ -169,9 +179,16 @@ async fn without_gateway(old: &DocumentFile, new: &DocumentFile, context: &Conte
 /// A unified diff. It shows lines of the document as they are.
 fn difference(old: &DocumentFile, new: &DocumentFile) -> Result<String, Error> {
     let (before, after) = (old.text()?, new.text()?);
-    let name = old.path.file_name().map_or_else(|| old.name(), |name| name.to_string_lossy().into_owned());
+    let name = old
+        .path
+        .file_name()
+        .map_or_else(|| old.name(), |name| name.to_string_lossy().into_owned());
     let diff = similar::TextDiff::from_lines(before, after);
-    Ok(diff.unified_diff().context_radius(3).header(&format!("a/{name}"), &format!("b/{name}")).to_string())
+    Ok(diff
+        .unified_diff()
+        .context_radius(3)
+        .header(&format!("a/{name}"), &format!("b/{name}"))
+        .to_string())
 }
 
 fn dry(written: &Written, context: &mut Context) -> Result<Done, Error> {
@@ -216,11 +233,25 @@ async fn told(written: &Written, writing: &Writing, context: &mut Context) -> Re
     let (word, line, reasons, done) = match outcome {
         Outcome::Applied(generation) => {
             let number = generation.map_or(String::new(), |number| format!(" Generation {number}."));
-            ("applied", format!("Saved {name}; the gateway has converged.{number}"), vec![], Done::Well)
+            (
+                "applied",
+                format!("Saved {name}; the gateway has converged.{number}"),
+                vec![],
+                Done::Well,
+            )
         }
         Outcome::Waiting(word, reasons) => {
-            let way = if word == "held" { "openclaw apply --allow-deletes" } else { "openclaw apply" };
-            (word, format!("Saved {name}; it is {word} until `{way}`."), reasons, Done::Well)
+            let way = if word == "held" {
+                "openclaw apply --allow-deletes"
+            } else {
+                "openclaw apply"
+            };
+            (
+                word,
+                format!("Saved {name}; it is {word} until `{way}`."),
+                reasons,
+                Done::Well,
+            )
         }
         Outcome::Rejected(reasons) => {
             let line = format!("Saved {name}; the gateway refuses it and keeps what it runs.");
@@ -228,12 +259,21 @@ async fn told(written: &Written, writing: &Writing, context: &mut Context) -> Re
         }
         Outcome::NotWatched(reason) => ("saved", format!("Saved {name}; {reason}."), vec![], Done::Well),
         Outcome::Late => {
-            let line = format!("Saved {name}; the gateway has not converged within {}.", time::length(millis(writing.wait)));
-            ("late", line, vec!["`openclaw status` tells how far it is".to_owned()], Done::No)
+            let line = format!(
+                "Saved {name}; the gateway has not converged within {}.",
+                time::length(millis(writing.wait))
+            );
+            (
+                "late",
+                line,
+                vec!["`openclaw status` tells how far it is".to_owned()],
+                Done::No,
+            )
         }
     };
     if context.terminal.json {
-        let answer = json!({"changed": true, "document": name, "outcome": word, "reasons": reasons, "plan": written.plan});
+        let answer =
+            json!({"changed": true, "document": name, "outcome": word, "reasons": reasons, "plan": written.plan});
         context.terminal.answer_json(&answer)?;
     } else {
         context.terminal.answer(format!("\n{}\n", visible(&line)))?;
@@ -254,7 +294,9 @@ async fn outcome(written: &Written, writing: &Writing, context: &mut Context) ->
         return Ok(Outcome::NotWatched("no gateway runs: it starts with this document"));
     };
     if !is_watched(before, written) {
-        return Ok(Outcome::NotWatched("the gateway runs another document: `openclaw apply -f` pushes this one"));
+        return Ok(Outcome::NotWatched(
+            "the gateway runs another document: `openclaw apply -f` pushes this one",
+        ));
     }
     let client = Target::find(Some(&written.file), context)?.client;
     let sha256 = written.file.sha256();
@@ -262,7 +304,10 @@ async fn outcome(written: &Written, writing: &Writing, context: &mut Context) ->
     while Instant::now() < end {
         let status = client.status().await?;
         let seen = status.document.sha256.as_deref() == Some(&*sha256);
-        let runs = status.generation.as_ref().is_some_and(|generation| generation.sha256 == sha256);
+        let runs = status
+            .generation
+            .as_ref()
+            .is_some_and(|generation| generation.sha256 == sha256);
         let reasons = status.document.reasons.clone();
         match status.document.state {
             DocumentState::Applied if seen && runs => {

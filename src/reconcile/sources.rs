@@ -6,8 +6,8 @@ use super::condition::{reasons, types};
 use super::core::{Core, Sight, load};
 use super::view::View;
 use super::{Outcome, Proposal, Rejected, fingerprint};
-use crate::document_file;
 use crate::document::settings::Listen;
+use crate::document_file;
 use crate::plan::Plan;
 use crate::store::Cause;
 

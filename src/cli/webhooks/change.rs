@@ -27,9 +27,10 @@ pub(super) fn find<'d>(desired: &'d Desired, text: &str, side: Side) -> Result<(
     if let Ok(name) = Name::parse(text) {
         for direction in [Direction::Inbound, Direction::Outbound] {
             let address = address(direction, name.clone());
-            if let (Some(resource), true) =
-                (desired.resources.get(&address), side.direction().is_none_or(|side| side == direction))
-            {
+            if let (Some(resource), true) = (
+                desired.resources.get(&address),
+                side.direction().is_none_or(|side| side == direction),
+            ) {
                 found.push((address, resource));
             }
         }
@@ -65,7 +66,8 @@ pub(super) fn side(address: &Address) -> &'static str {
 /// Says which secrets are now written in the document as they are.
 pub(super) fn warn<F: Fields>(flags: &FieldFlags<F>, context: &mut Context) {
     for field in flags.literals() {
-        let line = format!("warning: the value of `{field}` is now in the document: env:NAME or file:PATH keeps it out");
+        let line =
+            format!("warning: the value of `{field}` is now in the document: env:NAME or file:PATH keeps it out");
         context.terminal.note(&line);
     }
 }

@@ -32,11 +32,15 @@ pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<
     change::warn(&arguments.fields, context);
     edit::carry_out(&arguments.writing, context, |_, desired| {
         if desired.resources.contains_key(&address) {
-            return Err(Error::new(format!("there is an outbound webhook `{}` already", arguments.name))
-                .hint(format!("`openclaw webhooks update {}` changes it", arguments.name)));
+            return Err(
+                Error::new(format!("there is an outbound webhook `{}` already", arguments.name))
+                    .hint(format!("`openclaw webhooks update {}` changes it", arguments.name)),
+            );
         }
         if !arguments.fields.gives("url") {
-            return Err(Error::new("an outbound webhook needs --url").hint("--url https://… is where events are posted to"));
+            return Err(
+                Error::new("an outbound webhook needs --url").hint("--url https://… is where events are posted to")
+            );
         }
         let change = Change::Fields(arguments.fields.changes("outbound")?);
         Ok(Wanted::Edits(vec![Edit {

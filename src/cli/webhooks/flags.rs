@@ -12,9 +12,27 @@ use crate::document::{Field, Kind, Value, fields};
 struct Flag {
     name: String,
     path: FieldPath,
-    field: &'static Field,
-    inbound: bool,
-    outbound: bool,
+    inbound: Option<&'static Field>,
+    outbound: Option<&'static Field>,
+}
+
+impl Flag {
+    /// The field, as a command of these sides knows it; `None`: it has no such flag.
+    fn field<F: Fields>(&self) -> Option<&'static Field> {
+        let inbound = self.inbound.filter(|_| F::INBOUND);
+        inbound.or_else(|| self.outbound.filter(|_| F::OUTBOUND))
+    }
+
+    fn help<F: Fields>(&self) -> String {
+        let bare = |field: &'static Field| field.help.trim_end_matches('.');
+        match (self.inbound.filter(|_| F::INBOUND), self.outbound.filter(|_| F::OUTBOUND)) {
+            (Some(inbound), Some(outbound)) if inbound.help != outbound.help => {
+                format!("Inbound: {}. Outbound: {}", bare(inbound), bare(outbound))
+            }
+            (Some(field), _) | (None, Some(field)) => bare(field).to_owned(),
+            (None, None) => String::new(),
+        }
+    }
 }
 
 /// Every flag of both sides; a field that both have is one flag.
@@ -29,13 +47,12 @@ static FLAGS: LazyLock<Vec<Flag>> = LazyLock::new(|| {
             }
             let name = flag_name(&path);
             match flags.iter_mut().find(|flag| flag.name == name) {
-                Some(flag) => flag.outbound = true,
+                Some(flag) => flag.outbound = Some(field),
                 None => flags.push(Flag {
                     name,
                     path: path.split('.').map(str::to_owned).collect(),
-                    field,
-                    inbound: side == "inbound",
-                    outbound: side == "outbound",
+                    inbound: (side == "inbound").then_some(field),
+                    outbound: (side == "outbound").then_some(field),
                 }),
             }
         }
@@ -125,7 +142,10 @@ impl<F: Fields> FieldFlags<F> {
 
     /// The value that is given for a field.
     pub(crate) fn value(&self, field: &str) -> Option<&Value> {
-        self.given.iter().find(|(path, _)| path.len() == 1 && path[0] == field).map(|(_, value)| value)
+        self.given
+            .iter()
+            .find(|(path, _)| path.len() == 1 && path[0] == field)
+            .map(|(_, value)| value)
     }
 
     /// The fields that are given a value.
@@ -144,14 +164,21 @@ impl<F: Fields> FieldFlags<F> {
     /// A field that the side does not have.
     pub(crate) fn changes(&self, side: &str) -> Result<Vec<(FieldPath, Option<Value>)>, Error> {
         let section = fields::section(side).expect("inbound or outbound");
-        let all = (self.given.iter().map(|(path, value)| (path.clone(), Some(value.clone()))))
-            .chain(self.unset.iter().map(|path| (path.clone(), None)));
-        let changes: Vec<_> = all.collect();
+        let all = (self
+            .given
+            .iter()
+            .map(|(path, value)| (path.clone(), Some(value.clone()))))
+        .chain(self.unset.iter().map(|path| (path.clone(), None)));
+        let mut changes: Vec<_> = all.collect();
+        // New fields are written in the order of the table.
+        changes.sort_by_key(|(path, _)| section.fields.iter().position(|field| field.name == path[0]));
         for (path, _) in &changes {
             if section.field(&path[0]).is_none() {
                 let other = if side == "inbound" { "outbound" } else { "inbound" };
-                return Err(Error::new(format!("{} does not fit an {side} webhook", shown(&path[0])))
-                    .hint(format!("only {other} webhooks have `{}`", path[0])));
+                return Err(
+                    Error::new(format!("{} does not fit an {side} webhook", shown(&path[0])))
+                        .hint(format!("only {other} webhooks have `{}`", path[0])),
+                );
             }
         }
         Ok(changes)
@@ -161,8 +188,10 @@ impl<F: Fields> FieldFlags<F> {
 impl<F: Fields> Args for FieldFlags<F> {
     fn augment_args(command: Command) -> Command {
         let mut command = command.next_help_heading("Fields");
-        for flag in FLAGS.iter().filter(|flag| fits::<F>(flag)) {
-            command = command.arg(argument(flag));
+        for flag in FLAGS.iter() {
+            if let Some(field) = flag.field::<F>() {
+                command = command.arg(argument(flag, field).help(flag.help::<F>()));
+            }
         }
         command.arg(
             Arg::new("unset")
@@ -179,13 +208,9 @@ impl<F: Fields> Args for FieldFlags<F> {
     }
 }
 
-fn fits<F: Fields>(flag: &Flag) -> bool {
-    (F::INBOUND && flag.inbound) || (F::OUTBOUND && flag.outbound)
-}
-
-fn argument(flag: &'static Flag) -> Arg {
-    let arg = Arg::new(&*flag.name).long(&*flag.name).help(flag.field.help.trim_end_matches('.'));
-    match &flag.field.kind {
+fn argument(flag: &'static Flag, field: &'static Field) -> Arg {
+    let arg = Arg::new(&*flag.name).long(&*flag.name);
+    match &field.kind {
         Kind::Bool => arg
             .value_name("true|false")
             .num_args(0..=1)
@@ -196,7 +221,9 @@ fn argument(flag: &'static Flag) -> Arg {
         Kind::Integer { .. } => arg.value_name("NUMBER").allow_hyphen_values(true),
         Kind::Decimal { .. } => arg.value_name("DECIMAL"),
         Kind::Duration { .. } => arg.value_name("MS|DURATION"),
-        Kind::Choice { now, .. } => arg.value_name("WORD").value_parser(clap::builder::PossibleValuesParser::new(*now)),
+        Kind::Choice { now, .. } => arg
+            .value_name("WORD")
+            .value_parser(clap::builder::PossibleValuesParser::new(*now)),
         Kind::Secret => arg.value_name("env:NAME|file:PATH|TEXT").action(ArgAction::Append),
         Kind::List(_) | Kind::Set(_) => arg.value_name("A,B").value_delimiter(',').action(ArgAction::Append),
         Kind::Headers | Kind::Labels => arg.value_name("NAME=TEXT").action(ArgAction::Append),
@@ -213,28 +240,30 @@ impl<F: Fields> FromArgMatches for FieldFlags<F> {
             literals: Vec::new(),
             fields: std::marker::PhantomData,
         };
-        for flag in FLAGS.iter().filter(|flag| fits::<F>(flag)) {
+        for flag in FLAGS.iter() {
+            let Some(field) = flag.field::<F>() else { continue };
             let Some(texts) = matches.get_many::<String>(&flag.name) else {
                 continue;
             };
             let texts: Vec<&str> = texts.map(String::as_str).collect();
-            if let Kind::Headers | Kind::Labels = flag.field.kind {
+            if let Kind::Headers | Kind::Labels = field.kind {
                 for text in texts {
-                    let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
-                        usage(format!("--{}: write NAME=TEXT\n", flag.name))
-                    })?;
+                    let (name, value) = text
+                        .split_once('=')
+                        .filter(|(name, _)| !name.is_empty())
+                        .ok_or_else(|| usage(format!("--{}: write NAME=TEXT\n", flag.name)))?;
                     let path = [flag.path.clone(), vec![name.to_owned()]].concat();
                     flags.given.push((path, Value::text(value)));
                 }
                 continue;
             }
-            if let Kind::Secret = flag.field.kind
-                && flag.field.sensitive
+            if let Kind::Secret = field.kind
+                && field.sensitive
                 && texts.iter().any(|text| is_literal(text))
             {
-                flags.literals.push(flag.field.name);
+                flags.literals.push(field.name);
             }
-            flags.given.push((flag.path.clone(), value(&flag.field.kind, &texts)));
+            flags.given.push((flag.path.clone(), value(&field.kind, &texts)));
         }
         for field in matches.get_many::<String>("unset").into_iter().flatten() {
             flags.unset.push(unset::<F>(field)?);
@@ -257,16 +286,21 @@ fn unset<F: Fields>(text: &str) -> Result<FieldPath, clap::Error> {
     let known = |name: &str| {
         ["inbound", "outbound"].into_iter().find_map(|side| {
             let wanted = (side == "inbound" && F::INBOUND) || (side == "outbound" && F::OUTBOUND);
-            fields::section(side).filter(|_| wanted).and_then(|section| section.field(name))
+            fields::section(side)
+                .filter(|_| wanted)
+                .and_then(|section| section.field(name))
         })
     };
-    let (top, rest) = text.split_once('.').map_or((text, None), |(top, rest)| (top, Some(rest)));
+    let (top, rest) = text
+        .split_once('.')
+        .map_or((text, None), |(top, rest)| (top, Some(rest)));
     if known(top).is_some() {
         // What follows may be a label's name, dots and all.
         return Ok(std::iter::once(top).chain(rest).map(str::to_owned).collect());
     }
-    let flag = FLAGS.iter().find(|flag| flag.name == text && fits::<F>(flag));
-    flag.map(|flag| flag.path.clone()).ok_or_else(|| usage(format!("--unset: there is no field `{text}`\n")))
+    let flag = FLAGS.iter().find(|flag| flag.name == text && flag.field::<F>().is_some());
+    flag.map(|flag| flag.path.clone())
+        .ok_or_else(|| usage(format!("--unset: there is no field `{text}`\n")))
 }
 
 fn is_literal(text: &str) -> bool {
@@ -304,7 +338,8 @@ fn scalar(kind: &'static Kind, text: &str) -> Value {
         Kind::Bool | Kind::ObjectOrFalse(_) => text.parse().ok().map(Value::Bool),
         Kind::Integer { .. } | Kind::Duration { .. } | Kind::Form(fields::Form::StatusCode) => whole(),
         Kind::Decimal { .. } => {
-            let plain = text.parse::<f64>().is_ok_and(f64::is_finite) && !text.starts_with(['+', '.']) && !text.ends_with('.');
+            let plain =
+                text.parse::<f64>().is_ok_and(f64::is_finite) && !text.starts_with(['+', '.']) && !text.ends_with('.');
             plain.then(|| Value::Decimal(text.into()))
         }
         _ => None,

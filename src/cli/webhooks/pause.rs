@@ -79,7 +79,11 @@ pub(crate) async fn resume(arguments: &Resume, context: &mut Context) -> Result<
     edit::carry_out(&which.writing, context, |file, desired| {
         let (address, resource) = change::find(desired, &which.name, which.side)?;
         if !is_paused(resource) {
-            let state = if lifted { "was suspended and goes on" } else { "is not paused" };
+            let state = if lifted {
+                "was suspended and goes on"
+            } else {
+                "is not paused"
+            };
             return Ok(Wanted::Nothing(format!("`{}` {state}", which.name)));
         }
         // Without the line it is as it was before the pause, unless the defaults or a merge key pause it.
@@ -88,7 +92,11 @@ pub(crate) async fn resume(arguments: &Resume, context: &mut Context) -> Result<
             .ok()
             .and_then(|edited| document::load(&edited).desired)
             .is_some_and(|after: Desired| after.resources.get(&address).is_some_and(|after| !is_paused(after)));
-        Ok(Wanted::Edits(vec![if runs { edit } else { setting(&address, Some(false)) }]))
+        Ok(Wanted::Edits(vec![if runs {
+            edit
+        } else {
+            setting(&address, Some(false))
+        }]))
     })
     .await
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::flags::{self, FieldFlags, Fields, Inbound};
 use super::change;
+use super::flags::{self, FieldFlags, Fields, Inbound};
 use crate::admin::wire::Direction;
 use crate::cli::edit::{self, Wanted, Writing};
 use crate::cli::{Context, Done, Error};
@@ -48,7 +48,12 @@ pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<
         fit(platform, &arguments.fields)?;
         let mut changes = arguments.fields.changes("inbound")?;
         if lacks_secret(platform, &arguments.fields, there)? {
-            let path = file.path.parent().unwrap_or(Path::new("")).join("secrets").join(name.as_str());
+            let path = file
+                .path
+                .parent()
+                .unwrap_or(Path::new(""))
+                .join("secrets")
+                .join(name.as_str());
             if arguments.writing.dry_run() {
                 dry = Some(path);
             } else if made.is_none() && !path.exists() {
@@ -64,7 +69,9 @@ pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<
     })
     .await;
     if let Some(path) = dry {
-        context.terminal.note(&format!("a secret would be made in {}", path.display()));
+        context
+            .terminal
+            .note(&format!("a secret would be made in {}", path.display()));
     }
     if done.is_ok()
         && let Some(made) = made
@@ -83,8 +90,12 @@ pub(super) fn platform<F: Fields>(
     there: Option<&Resource>,
 ) -> Result<&'static Platform, Error> {
     let given = flags.value("platform").and_then(Value::as_text);
-    let known = there.and_then(|resource| resource.get("platform")).and_then(Value::as_text);
-    let text = given.or(known).unwrap_or_else(|| platforms::find(name.as_str()).map_or("generic", |platform| platform.name));
+    let known = there
+        .and_then(|resource| resource.get("platform"))
+        .and_then(Value::as_text);
+    let text = given
+        .or(known)
+        .unwrap_or_else(|| platforms::find(name.as_str()).map_or("generic", |platform| platform.name));
     platforms::find(text).ok_or_else(|| {
         let error = Error::new(format!("there is no platform `{text}`"));
         match crate::document::diagnostic::nearest(text, platforms::all().map(|platform| platform.name)) {
@@ -99,9 +110,22 @@ pub(super) fn fit<F: Fields>(platform: &Platform, flags: &FieldFlags<F>) -> Resu
     let Some(field) = flags.names().find(|field| !platform.fits(field)) else {
         return Ok(());
     };
-    let fitting: Vec<_> = platforms::all().filter(|platform| platform.fits(field)).map(|p| p.name).collect();
-    let own: Vec<_> = platform.keys.fields().iter().chain(platform.extra).map(|field| flags::shown(field)).collect();
-    let error = Error::new(format!("{} does not fit the platform {}", flags::shown(field), platform.name));
+    let fitting: Vec<_> = platforms::all()
+        .filter(|platform| platform.fits(field))
+        .map(|p| p.name)
+        .collect();
+    let own: Vec<_> = platform
+        .keys
+        .fields()
+        .iter()
+        .chain(platform.extra)
+        .map(|field| flags::shown(field))
+        .collect();
+    let error = Error::new(format!(
+        "{} does not fit the platform {}",
+        flags::shown(field),
+        platform.name
+    ));
     Err(error
         .hint(format!("{} takes {}", platform.name, own.join(", ")))
         .hint(format!("{} fits {}", flags::shown(field), fitting.join(", "))))
@@ -135,9 +159,13 @@ fn lacks_secret(platform: &Platform, flags: &FieldFlags<Inbound>, there: Option<
 /// Where a platform shows what it gives.
 fn source(platform: &str) -> &'static str {
     match platform {
-        "discord" => "the public key stands in Discord's developer portal: your application, General Information, Public Key",
+        "discord" => {
+            "the public key stands in Discord's developer portal: your application, General Information, Public Key"
+        }
         "slack" => "the signing secret stands at api.slack.com/apps: your app, Basic Information, Signing Secret",
-        "line" => "the channel secret stands in LINE's developers console: your channel, Basic settings, Channel secret",
+        "line" => {
+            "the channel secret stands in LINE's developers console: your channel, Basic settings, Channel secret"
+        }
         "basic" => "--username is the user name that the sender logs in with",
         _ => "docs/platforms.md says where the platform shows it",
     }
@@ -146,7 +174,11 @@ fn source(platform: &str) -> &'static str {
 /// What is to be done with the new secret.
 fn next_step(arguments: &Arguments, path: &Path) -> String {
     let path = path.display();
-    let name = arguments.fields.value("platform").and_then(Value::as_text).unwrap_or(&arguments.name);
+    let name = arguments
+        .fields
+        .value("platform")
+        .and_then(Value::as_text)
+        .unwrap_or(&arguments.name);
     match name {
         "telegram" => format!("call Telegram's setWebhook with the webhook's URL and secret_token=\"$(cat {path})\""),
         "github" => format!("put it into the repository's Settings, Webhooks, Secret: cat {path}"),
@@ -162,17 +194,26 @@ impl Made {
     fn new(path: PathBuf) -> Result<Self, Error> {
         let failed = |error: io::Error| Error::file("write", &path, &error);
         let directory = path.parent().unwrap_or(Path::new("."));
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(failed)?;
         let ignored = directory.join(".gitignore");
         if !ignored.exists() {
             fs::write(ignored, "# secrets stay on this machine\n*\n").map_err(failed)?;
         }
         let mut bytes = [0_u8; 32];
         getrandom::fill(&mut bytes).map_err(|error| Error::new(format!("no random bytes: {error}")))?;
-        let written = fs::File::options().write(true).create_new(true).mode(0o600).open(&path).and_then(|mut file| {
-            file.write_all(hex::encode(bytes).as_bytes())?;
-            file.sync_all()
-        });
+        let written = fs::File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .and_then(|mut file| {
+                file.write_all(hex::encode(bytes).as_bytes())?;
+                file.sync_all()
+            });
         written.map_err(failed)?;
         Ok(Self(Some(path)))
     }

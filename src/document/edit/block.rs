@@ -18,7 +18,11 @@ impl<'t> Walk<'t> {
     pub(super) fn block_children(&self, map: &Members<'_>) -> Vec<Child> {
         let own = map.own.iter().map(|entry| {
             let at = entry.at as usize;
-            let end = self.end_of(self.behind(entry.end as usize), &entry.value, at - lines::start(self.text, at));
+            let end = self.end_of(
+                self.behind(entry.end as usize),
+                &entry.value,
+                at - lines::start(self.text, at),
+            );
             Child { at, end }
         });
         let merges = map.merges.iter().map(|merge| Child {
@@ -60,13 +64,12 @@ impl<'t> Walk<'t> {
         }
         let mut after = Vec::new();
         for (behind, lines) in changes.added {
-            let at = match behind {
-                Some(i) => self.extent_end(&children[i])?,
-                None => {
-                    let indent = self.indent_of(children[0].at)?.len();
-                    let bound = spot.map_or(0, |spot| lines::next(text, spot.after));
-                    self.lead_start(children[0].at, indent, bound)
-                }
+            let at = if let Some(i) = behind {
+                self.extent_end(&children[i])?
+            } else {
+                let indent = self.indent_of(children[0].at)?.len();
+                let bound = spot.map_or(0, |spot| lines::next(text, spot.after));
+                self.lead_start(children[0].at, indent, bound)
             };
             match after.last_mut() {
                 Some((last, all)) if *last == at => String::push_str(all, &lines),
@@ -170,7 +173,11 @@ impl<'t> Walk<'t> {
             if let Some(map) = Members::of(node) {
                 let own = map.own.last().map_or(0, |entry| {
                     let at = entry.at as usize;
-                    self.end_of(self.behind(entry.end as usize), &entry.value, at - lines::start(self.text, at))
+                    self.end_of(
+                        self.behind(entry.end as usize),
+                        &entry.value,
+                        at - lines::start(self.text, at),
+                    )
                 });
                 return map.merges.last().map_or(own, |merge| own.max(merge.end as usize));
             }
@@ -187,7 +194,8 @@ impl<'t> Walk<'t> {
             return behind;
         }
         // The reader's span of a block scalar is that of its content.
-        self.block_scalar(behind).map_or(end, |header| self.block_scalar_end(header, column))
+        self.block_scalar(behind)
+            .map_or(end, |header| self.block_scalar_end(header, column))
     }
 
     /// Whether the last value is a block scalar that keeps its line end.
@@ -217,7 +225,10 @@ impl<'t> Walk<'t> {
         let head = lines::at(text, header);
         let indicator = head.split([' ', '\t']).next().unwrap_or_default();
         let keep = indicator.contains('+');
-        let mut indent = indicator.chars().find_map(|c| c.to_digit(10)).map(|digit| column + digit as usize);
+        let mut indent = indicator
+            .chars()
+            .find_map(|c| c.to_digit(10))
+            .map(|digit| column + digit as usize);
         let mut end = lines::end(text, header);
         let mut line = lines::next(text, header);
         while line < text.len() {

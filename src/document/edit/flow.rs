@@ -11,7 +11,9 @@ impl Walk<'_> {
         let own = map.own.iter().map(|entry| {
             let (at, end) = (entry.at as usize, entry.value.end as usize);
             let empty = matches!(entry.value.target().data, Data::Null)
-                && self.text[entry.value.at as usize..end].trim_matches([' ', '\n', '\r', ',', '}']).is_empty();
+                && self.text[entry.value.at as usize..end]
+                    .trim_matches([' ', '\n', '\r', ',', '}'])
+                    .is_empty();
             let colon = || self.after_colon(entry.end as usize).unwrap_or(entry.end as usize);
             Child {
                 at,
@@ -30,19 +32,20 @@ impl Walk<'_> {
     /// The indentation of members on lines of their own.
     pub(super) fn flow_indent(&self, node: &Node<'_>, children: &[Child]) -> String {
         let own = children.iter().rev().find(|child| self.begins_line(child.at));
-        match own {
-            Some(child) => self.text[lines::start(self.text, child.at)..child.at].to_owned(),
-            None => {
-                let line = lines::at(self.text, lines::start(self.text, node.at as usize));
-                format!("{}{}", lines::indent(line), self.style.step)
-            }
+        if let Some(child) = own {
+            return self.text[lines::start(self.text, child.at)..child.at].to_owned();
         }
+        let line = lines::at(self.text, lines::start(self.text, node.at as usize));
+        format!("{}{}", lines::indent(line), self.style.step)
     }
 
     /// Removes and adds members of a flow container. `tall`: of an empty one the members get lines of their own.
     pub(super) fn flow(&mut self, node: &Node<'_>, children: &[Child], changes: Changes, tall: bool) -> Step {
         let (open, close) = (node.at as usize + 1, node.end as usize - 1);
-        let commas = children.iter().map(|child| self.comma(child.end, close)).collect::<Step<Vec<_>>>()?;
+        let commas = children
+            .iter()
+            .map(|child| self.comma(child.end, close))
+            .collect::<Step<Vec<_>>>()?;
         let ends: Vec<usize> = children
             .iter()
             .zip(&commas)
@@ -53,13 +56,20 @@ impl Walk<'_> {
             return self.renewed(node, children, &ends, changes, tall);
         };
         let trailing = commas.last().copied().flatten().is_some();
-        let at_the_end = changes.added.iter().any(|(behind, _)| behind.is_some_and(|i| i >= last));
+        let at_the_end = changes
+            .added
+            .iter()
+            .any(|(behind, _)| behind.is_some_and(|i| i >= last));
         if let Some(comma) = commas[last].filter(|_| !trailing && last + 1 < children.len() && !at_the_end) {
             self.splice(comma, comma + 1, "");
         }
         // What goes at the end of a line goes in one piece.
         let behind = last + 1..children.len();
-        let one_piece = behind.clone().all(|i| self.text[ends[i - 1]..children[i].at].trim_matches([' ', '\t']).is_empty());
+        let one_piece = behind.clone().all(|i| {
+            self.text[ends[i - 1]..children[i].at]
+                .trim_matches([' ', '\t'])
+                .is_empty()
+        });
         if one_piece && !behind.is_empty() {
             self.splice(ends[last], ends[children.len() - 1], "");
         }
@@ -112,9 +122,17 @@ impl Walk<'_> {
             (Some(first), Some(end)) => {
                 // Comments of the first member's own go with it.
                 let own = self.begins_line(first.at) && items.is_empty();
-                let lead = if own { self.flow_lead(first.at, open).max(open) } else { first.at };
+                let lead = if own {
+                    self.flow_lead(first.at, open).max(open)
+                } else {
+                    first.at
+                };
                 let last = children.last().is_some_and(|last| self.begins_line(last.at)) && self.ends_line(*end);
-                let end = if last && items.is_empty() { lines::next(self.text, *end).min(close) } else { *end };
+                let end = if last && items.is_empty() {
+                    lines::next(self.text, *end).min(close)
+                } else {
+                    *end
+                };
                 [&self.text[open..lead], &self.text[end..close]]
             }
             _ => [&self.text[open..close], ""],
@@ -148,12 +166,20 @@ impl Walk<'_> {
             if !self.begins_line(close) {
                 return Err(Refusal::new("a comment stands where the members would", open));
             }
-            self.splice(start, start, format!("{inner}{}{eol}", items.join(&format!(",{eol}{inner}"))));
+            self.splice(
+                start,
+                start,
+                format!("{inner}{}{eol}", items.join(&format!(",{eol}{inner}"))),
+            );
         } else if tall {
             let members = items.join(&format!(",{eol}{inner}"));
             self.splice(open, close, format!("{eol}{inner}{members}{eol}{outer}"));
         } else {
-            let pad = if self.style.pad && self.text.as_bytes()[node.at as usize] == b'{' { " " } else { "" };
+            let pad = if self.style.pad && self.text.as_bytes()[node.at as usize] == b'{' {
+                " "
+            } else {
+                ""
+            };
             self.splice(open, close, format!("{pad}{}{pad}", items.join(", ")));
         }
         Ok(())
@@ -176,8 +202,15 @@ impl Walk<'_> {
         // The last of its line: the blanks before it go along, but not the end of a line with a comment.
         let before = i.checked_sub(1).map_or(open, |i| ends[i]);
         let gap = &self.text[before..at];
-        let start = if gap.trim().is_empty() && i > 0 { before } else { at - (gap.len() - gap.trim_end_matches([' ', '\t']).len()) };
-        let before_it = self.splices.last().is_some_and(|splice| splice.end == at && splice.text.is_empty());
+        let start = if gap.trim().is_empty() && i > 0 {
+            before
+        } else {
+            at - (gap.len() - gap.trim_end_matches([' ', '\t']).len())
+        };
+        let before_it = self
+            .splices
+            .last()
+            .is_some_and(|splice| splice.end == at && splice.text.is_empty());
         let start = if i == 0 || before_it { at } else { start };
         self.splice(start, end, "");
     }
@@ -224,7 +257,8 @@ impl Walk<'_> {
         let end = lines::end(self.text, at);
         let rest = self.text[at..end].trim();
         let block = rest.starts_with("/*") && rest.ends_with("*/") && rest.matches("*/").count() == 1;
-        end < self.text.len() && (rest.is_empty() || self.is_line_comment(rest) || (self.style.format == Format::Json5 && block))
+        end < self.text.len()
+            && (rest.is_empty() || self.is_line_comment(rest) || (self.style.format == Format::Json5 && block))
     }
 
     /// Where the comment block directly above a member on its own line begins.

@@ -71,7 +71,9 @@ pub enum EditError {
         address: String,
     },
     /// The edit would change a second place too: an anchor, an alias or a merge key joins them.
-    #[error("{path}:{line}: `{address}` cannot be edited by itself: {reason} (line {second})\nmake this change by hand:\n{by_hand}")]
+    #[error(
+        "{path}:{line}: `{address}` cannot be edited by itself: {reason} (line {second})\nmake this change by hand:\n{by_hand}"
+    )]
     SecondPlace {
         /// The document.
         path: String,
@@ -128,12 +130,21 @@ pub fn apply(source: &Source<'_>, edit: &Edit) -> Result<Edited, EditError> {
     }
     let style = Style::of(text, root, source.format);
     let mut refusal = None;
-    let manners = [(true, false, false), (false, false, false), (false, true, false), (true, false, true)];
+    let manners = [
+        (true, false, false),
+        (false, false, false),
+        (false, true, false),
+        (true, false, true),
+    ];
     for (tidy, front, deep) in manners {
         let manner = Manner { tidy, front, deep };
         match attempt(text, root, &patches, &keys, &style, manner) {
             Ok(edited) => {
-                let mark = if source.text.starts_with(b"\xef\xbb\xbf") { "\u{feff}" } else { "" };
+                let mark = if source.text.starts_with(b"\xef\xbb\xbf") {
+                    "\u{feff}"
+                } else {
+                    ""
+                };
                 return Ok(Edited {
                     changed: edited != text,
                     text: format!("{mark}{edited}"),
@@ -179,10 +190,16 @@ fn attempt(
         splices: Vec::new(),
     };
     walk.map(root, None, patches, 1)?;
-    let at_the_end = walk.splices.iter().any(|splice| splice.at == text.len() && !splice.text.is_empty());
+    let at_the_end = walk
+        .splices
+        .iter()
+        .any(|splice| splice.at == text.len() && !splice.text.is_empty());
     if at_the_end && !text.ends_with(['\n', '\r']) && walk.ends_in_block_scalar(root) {
         // Readers disagree on whether its last line has an end; with lines behind it, it has one.
-        return Err(Refusal::new("the block scalar at the end of the text would get a line end", text.len()));
+        return Err(Refusal::new(
+            "the block scalar at the end of the text would get a line end",
+            text.len(),
+        ));
     }
     let edited = spliced(text, walk.splices)?;
     if edited == text {
@@ -224,7 +241,10 @@ fn judge(
     };
     let at = find(old, keys).map_or(old.at, |node| node.at) as usize;
     if mismatch.path.starts_with(keys) || keys.starts_with(&mismatch.path) {
-        return Err(Refusal::new("the result would not mean what was asked for", mismatch.at));
+        return Err(Refusal::new(
+            "the result would not mean what was asked for",
+            mismatch.at,
+        ));
     }
     Err(Refusal {
         reason: format!("`{}` would change with it", mask::plain(&mismatch.path.join("."))),
@@ -242,7 +262,10 @@ fn shared(text: &str, root: &Node<'_>, keys: &[String]) -> Option<Refusal> {
     let inside = &text[entry.at as usize..end];
     let anchors = inside.match_indices('&').map(|(i, _)| entry.at as usize + i);
     for at in anchors {
-        let name = text[at + 1..].split([' ', '\n', '\r', '\t', ',', '}', ']']).next().unwrap_or_default();
+        let name = text[at + 1..]
+            .split([' ', '\n', '\r', '\t', ',', '}', ']'])
+            .next()
+            .unwrap_or_default();
         let alias = format!("*{name}");
         let mut uses = text[end..].match_indices(&alias).map(|(i, _)| end + i);
         if let Some(second) = uses.find(|_| !name.is_empty()) {

@@ -40,7 +40,12 @@ impl<'t> Judge<'t> {
     }
 
     /// Whether `new` is `old` with the changes.
-    pub(super) fn document(mut self, old: &Node<'_>, new: &Node<'_>, patches: &[(String, Patch)]) -> Result<(), Mismatch> {
+    pub(super) fn document(
+        mut self,
+        old: &Node<'_>,
+        new: &Node<'_>,
+        patches: &[(String, Patch)],
+    ) -> Result<(), Mismatch> {
         if self.map(old, new, patches) {
             Ok(())
         } else {
@@ -63,10 +68,15 @@ impl<'t> Judge<'t> {
             return match new.members() {
                 None => !changes && same(old, new),
                 Some(members) => {
-                    let made: Vec<_> = patches.iter().filter_map(|(key, patch)| Some((key, patch.made()?))).collect();
+                    let made: Vec<_> = patches
+                        .iter()
+                        .filter_map(|(key, patch)| Some((key, patch.made()?)))
+                        .collect();
                     (changes || patches.is_empty())
                         && members.len() == made.len()
-                        && made.iter().all(|(key, value)| new.get(key).is_some_and(|node| means(node, value)))
+                        && made
+                            .iter()
+                            .all(|(key, value)| new.get(key).is_some_and(|node| means(node, value)))
                 }
             };
         };
@@ -84,7 +94,10 @@ impl<'t> Judge<'t> {
                 self.aliased = true;
             }
             let found = index.get(&after, &entry.key, i);
-            let patch = patches.iter().find(|(key, _)| **key == *entry.key).map(|(_, patch)| patch);
+            let patch = patches
+                .iter()
+                .find(|(key, _)| **key == *entry.key)
+                .map(|(_, patch)| patch);
             let right = match (patch, found) {
                 (Some(Patch::Remove), found) => found.is_none(),
                 (_, None) => false,
@@ -156,8 +169,11 @@ pub(super) fn same(old: &Node<'_>, new: &Node<'_>) -> bool {
             let (a, b) = (old.members().unwrap_or_default(), new.members().unwrap_or_default());
             let index = Index::new(&b);
             a.len() == b.len()
-                && (a.iter().enumerate())
-                    .all(|(i, entry)| index.get(&b, &entry.key, i).is_some_and(|other| same(&entry.value, &other.value)))
+                && (a.iter().enumerate()).all(|(i, entry)| {
+                    index
+                        .get(&b, &entry.key, i)
+                        .is_some_and(|other| same(&entry.value, &other.value))
+                })
         }
         _ => false,
     }
@@ -174,7 +190,9 @@ pub(super) fn means(node: &Node<'_>, value: &Value) -> bool {
         (Data::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| means(a, b)),
         (Data::Map(_) | Data::Merged(_), Value::Map(b)) => {
             let members = node.members().unwrap_or_default();
-            members.len() == b.len() && b.iter().all(|(key, value)| node.get(key).is_some_and(|node| means(node, value)))
+            members.len() == b.len()
+                && b.iter()
+                    .all(|(key, value)| node.get(key).is_some_and(|node| means(node, value)))
         }
         _ => false,
     }
@@ -214,7 +232,13 @@ pub(super) fn common(old: &[Node<'_>], new: &[Value]) -> Vec<(usize, usize)> {
 }
 
 /// The part of the old text that an edit of this place may touch; `None`: nothing like it is there.
-pub(super) fn territory(text: &str, root: &Node<'_>, keys: &[String], style: &Style, manner: Manner) -> Option<Range<usize>> {
+pub(super) fn territory(
+    text: &str,
+    root: &Node<'_>,
+    keys: &[String],
+    style: &Style,
+    manner: Manner,
+) -> Option<Range<usize>> {
     let walk = Walk {
         text,
         style,
@@ -230,7 +254,11 @@ pub(super) fn territory(text: &str, root: &Node<'_>, keys: &[String], style: &St
             break;
         };
         let flow = is_flow(text, target);
-        let children = if flow { walk.flow_children(&map) } else { walk.block_children(&map) };
+        let children = if flow {
+            walk.flow_children(&map)
+        } else {
+            walk.block_children(&map)
+        };
         let Some(entry) = map.own.iter().find(|entry| *entry.key == **name) else {
             return added(&walk, target, &children, key, flow);
         };
@@ -252,7 +280,13 @@ pub(super) fn territory(text: &str, root: &Node<'_>, keys: &[String], style: &St
 }
 
 /// Where a new member of a container may come.
-fn added(walk: &Walk<'_>, node: &Node<'_>, children: &[Child], key: Option<&Entry<'_>>, flow: bool) -> Option<Range<usize>> {
+fn added(
+    walk: &Walk<'_>,
+    node: &Node<'_>,
+    children: &[Child],
+    key: Option<&Entry<'_>>,
+    flow: bool,
+) -> Option<Range<usize>> {
     let text = walk.text;
     let Some(last) = children.last() else {
         let start = key.map_or(node.at, |key| key.end) as usize;
@@ -286,10 +320,10 @@ fn entry_lines(walk: &Walk<'_>, children: &[Child], index: usize, key: Option<&E
     let mut end = walk.extent_end(child).unwrap_or(child.end);
     if end < text.len() && super::block::is_blank(lines::at(text, end)) {
         end = lines::next(text, end);
-    } else if let Some(above) = lines::previous(text, lead).filter(|above| *above >= bound && end == text.len()) {
-        if super::block::is_blank(lines::at(text, above)) {
-            lead = above;
-        }
+    } else if let Some(above) = lines::previous(text, lead).filter(|above| *above >= bound && end == text.len())
+        && super::block::is_blank(lines::at(text, above))
+    {
+        lead = above;
     }
     lead..end
 }

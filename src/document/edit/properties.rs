@@ -14,13 +14,36 @@ mod documents; // random documents, line by line
 use documents::{Document, Line, Random, Side};
 
 fn cases() -> u64 {
-    std::env::var("OPENCLAW_EDIT_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(400)
+    std::env::var("OPENCLAW_EDIT_CASES")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(400)
 }
 
 /// Texts that some reader takes for something else, and harmless ones.
 const TEXTS: [&str; 22] = [
-    "no", "1e3", "a: b", "x #y", "${A_SECRET}", "https://a.example/?q=1#f", "5s", "频道", "it's", "say \"hi\"", "", " blank ",
-    "two\nlines", "01234", "0x1F", "12:30:45", "null", "*", "- a", "message.received", "tab\there", "back\\slash",
+    "no",
+    "1e3",
+    "a: b",
+    "x #y",
+    "${A_SECRET}",
+    "https://a.example/?q=1#f",
+    "5s",
+    "频道",
+    "it's",
+    "say \"hi\"",
+    "",
+    " blank ",
+    "two\nlines",
+    "01234",
+    "0x1F",
+    "12:30:45",
+    "null",
+    "*",
+    "- a",
+    "message.received",
+    "tab\there",
+    "back\\slash",
 ];
 
 fn random_value(random: &mut Random) -> Value {
@@ -36,7 +59,11 @@ fn random_value(random: &mut Random) -> Value {
 }
 
 fn random_edit(random: &mut Random, document: &Document) -> Edit {
-    let side = if random.one_in(2) { Side::Inbound } else { Side::Outbound };
+    let side = if random.one_in(2) {
+        Side::Inbound
+    } else {
+        Side::Outbound
+    };
     let known: Vec<&String> = document.entries(side).collect();
     let name = if known.is_empty() || random.one_in(4) {
         random.pick(&["new", "on", "0x1", "a.b-c"]).to_owned()
@@ -80,7 +107,9 @@ fn expected(mut model: Json, edit: &Edit) -> Json {
         model["webhooks"][&keys[1]].as_object_mut().unwrap().remove(&keys[2]);
         return model;
     };
-    let exists = model["webhooks"].get(&keys[1]).is_some_and(|side| side.get(&keys[2]).is_some());
+    let exists = model["webhooks"]
+        .get(&keys[1])
+        .is_some_and(|side| side.get(&keys[2]).is_some());
     if !exists && !fields.is_empty() && fields.iter().all(|(_, value)| value.is_none()) {
         return model; // nothing to take away
     }
@@ -140,7 +169,9 @@ fn must_stay<'d>(document: &'d Document, edit: &Edit) -> Vec<&'d Line> {
                     Change::Fields(fields) => fields.iter().any(|(path, _)| line.owner.get(2) == Some(&path[0])),
                 })
     };
-    (document.lines.iter()).filter(|line| !line.text.trim().is_empty() && !touched(line)).collect()
+    (document.lines.iter())
+        .filter(|line| !line.text.trim().is_empty() && !touched(line))
+        .collect()
 }
 
 fn run(format: Format) {
@@ -165,14 +196,25 @@ fn run(format: Format) {
                 let expected = normal(&expected(old, &edit));
                 assert_eq!(normal(&new), expected, "{}\nbecame\n{}", shown(), edited.text);
                 if text.contains("\r\n") {
-                    assert!(!edited.text.replace("\r\n", "").contains('\n'), "{}\nmixes line ends\n{}", shown(), edited.text);
+                    assert!(
+                        !edited.text.replace("\r\n", "").contains('\n'),
+                        "{}\nmixes line ends\n{}",
+                        shown(),
+                        edited.text
+                    );
                 }
                 // In flow style a neighbour's comma comes and goes.
                 let bare = |line: &str| line.replace(',', "");
                 let mut rest = edited.text.lines().map(bare);
                 for line in must_stay(&document, &edit) {
                     let wanted = bare(&line.text);
-                    assert!(rest.any(|found| found == wanted), "{}\nlost `{}`\n{}", shown(), line.text, edited.text);
+                    assert!(
+                        rest.any(|found| found == wanted),
+                        "{}\nlost `{}`\n{}",
+                        shown(),
+                        line.text,
+                        edited.text
+                    );
                 }
             }
             Err(EditError::SecondPlace { .. }) if document.anchors => second_places += 1,
@@ -181,14 +223,20 @@ fn run(format: Format) {
             Err(error) => refused.push(format!("{}\n{error}", shown())),
         }
     }
-    eprintln!("{cases} cases, {second_places} second places, {unchanged} unchanged, {unread} unread, {} refused", refused.len());
+    eprintln!(
+        "{cases} cases, {second_places} second places, {unchanged} unchanged, {unread} unread, {} refused",
+        refused.len()
+    );
     assert!(
         refused.len() as u64 <= cases / 1000,
         "{} of {cases} refused, such as\n{}",
         refused.len(),
         refused.iter().take(5).cloned().collect::<Vec<_>>().join("\n----\n")
     );
-    assert!(second_places * 5 < cases && unchanged * 2 < cases && unread * 50 < cases, "the cases test little");
+    assert!(
+        second_places * 5 < cases && unchanged * 2 < cases && unread * 50 < cases,
+        "the cases test little"
+    );
 }
 
 #[test]

@@ -31,13 +31,17 @@ fn edit(text: &str) -> Edit {
             change: Change::Delete,
         };
     }
-    let fields = change.split(';').map(str::trim).filter(|field| !field.is_empty()).map(|field| {
-        let path = |path: &str| path.split('.').map(str::to_owned).collect();
-        match field.split_once('=') {
-            Some((name, text)) => (path(name), Some(value(text))),
-            None => (path(field.trim_start_matches('-')), None),
-        }
-    });
+    let fields = change
+        .split(';')
+        .map(str::trim)
+        .filter(|field| !field.is_empty())
+        .map(|field| {
+            let path = |path: &str| path.split('.').map(str::to_owned).collect();
+            match field.split_once('=') {
+                Some((name, text)) => (path(name), Some(value(text))),
+                None => (path(field.trim_start_matches('-')), None),
+            }
+        });
     Edit {
         address,
         change: Change::Fields(fields.collect()),
@@ -100,13 +104,28 @@ fn a_field_is_set_added_and_taken_away_in_block_style() {
         Format::Yaml,
         &[
             ("outbound.a: retries=5", BLOCK, &replaced("retries: 3", "retries: 5")),
-            ("outbound.a: url=https://c.example", BLOCK, &replaced("https://a.example", "https://c.example")),
-            ("outbound.b: url=https://c.example", BLOCK, &replaced("https://b.example", "https://c.example")),
-            ("outbound.a: -retries", BLOCK, &replaced("      # how often\n      retries: 3\n", "")),
+            (
+                "outbound.a: url=https://c.example",
+                BLOCK,
+                &replaced("https://a.example", "https://c.example"),
+            ),
+            (
+                "outbound.b: url=https://c.example",
+                BLOCK,
+                &replaced("https://b.example", "https://c.example"),
+            ),
+            (
+                "outbound.a: -retries",
+                BLOCK,
+                &replaced("      # how often\n      retries: 3\n", ""),
+            ),
             (
                 "outbound.a: timeout=5s; description='no'",
                 BLOCK,
-                &replaced("] # which\n", "] # which\n      timeout: 5s\n      description: \"no\"\n"),
+                &replaced(
+                    "] # which\n",
+                    "] # which\n      timeout: 5s\n      description: \"no\"\n",
+                ),
             ),
             (
                 "outbound.a: secret={env: A_SECRET}",
@@ -116,7 +135,10 @@ fn a_field_is_set_added_and_taken_away_in_block_style() {
             (
                 "outbound.a: events=[message.received, message.error, message.sent]",
                 BLOCK,
-                &replaced("[message.received, 'message.sent']", "[message.received, message.error, 'message.sent']"),
+                &replaced(
+                    "[message.received, 'message.sent']",
+                    "[message.received, message.error, 'message.sent']",
+                ),
             ),
             (
                 "outbound.b: events=[message.sent, system.started]",
@@ -127,7 +149,14 @@ fn a_field_is_set_added_and_taken_away_in_block_style() {
                     1,
                 ),
             ),
-            ("outbound.b: retries=1", BLOCK, &replaced("      # at the end of b\n", "      retries: 1\n      # at the end of b\n")),
+            (
+                "outbound.b: retries=1",
+                BLOCK,
+                &replaced(
+                    "      # at the end of b\n",
+                    "      retries: 1\n      # at the end of b\n",
+                ),
+            ),
         ],
     );
 }
@@ -170,10 +199,26 @@ fn a_new_entry_is_written_as_its_neighbours_are() {
                 "webhooks:\n  outbound:\n    a: {url: x} # a\n",
                 "webhooks:\n  outbound:\n    a: {url: x} # a\n    c: {url: https://c.example, secret: {file: ./s}}\n",
             ),
-            ("inbound.t: path=/t", "webhooks: {}\n", "webhooks:\n  inbound:\n    t:\n      path: /t\n"),
-            ("inbound.t: path=/t", "webhooks: {} # all\n", "webhooks: # all\n  inbound:\n    t:\n      path: /t\n"),
-            ("inbound.t: path=/t", "webhooks:", "webhooks:\n  inbound:\n    t:\n      path: /t"),
-            ("inbound.telegram: ", "webhooks:\n  inbound:\n", "webhooks:\n  inbound:\n    telegram: {}\n"),
+            (
+                "inbound.t: path=/t",
+                "webhooks: {}\n",
+                "webhooks:\n  inbound:\n    t:\n      path: /t\n",
+            ),
+            (
+                "inbound.t: path=/t",
+                "webhooks: {} # all\n",
+                "webhooks: # all\n  inbound:\n    t:\n      path: /t\n",
+            ),
+            (
+                "inbound.t: path=/t",
+                "webhooks:",
+                "webhooks:\n  inbound:\n    t:\n      path: /t",
+            ),
+            (
+                "inbound.telegram: ",
+                "webhooks:\n  inbound:\n",
+                "webhooks:\n  inbound:\n    telegram: {}\n",
+            ),
             (
                 "inbound.t: path=/t",
                 "a: 1\nwebhooks:\n  outbound: {}\nz: 2",
@@ -208,7 +253,11 @@ fn flow_style_keeps_its_commas_and_comments() {
                 "webhooks: {outbound: {a: {url: x, retries: 3, paused: true}}}",
                 "webhooks: {outbound: {a: {url: x, retries: 4, timeout: 1s}}}",
             ),
-            ("outbound.a: delete", "webhooks: {outbound: { a: {url: x} }}", "webhooks: {outbound: {}}"),
+            (
+                "outbound.a: delete",
+                "webhooks: {outbound: { a: {url: x} }}",
+                "webhooks: {outbound: {}}",
+            ),
             (
                 "outbound.b: delete",
                 "webhooks:\n  outbound: {\n    # one\n    a: {url: x}, # x\n    # two\n    b: {url: y} # y\n  }\n",
@@ -237,7 +286,10 @@ fn anchors_stay_and_a_second_place_is_named() {
         ("outbound.a: delete", (5, 8)),
     ] {
         let error = apply_as(Format::Yaml, text, change).unwrap_err();
-        let EditError::SecondPlace { line, second, by_hand, .. } = &error else {
+        let EditError::SecondPlace {
+            line, second, by_hand, ..
+        } = &error
+        else {
             panic!("{change}: {error}");
         };
         assert!(line.abs_diff(lines.0) <= 1 && *second == lines.1, "{change}: {error}");
@@ -248,13 +300,19 @@ fn anchors_stay_and_a_second_place_is_named() {
 #[test]
 fn a_refusal_shows_no_secret() {
     let text = "webhooks:\n  outbound:\n    a: &a { url: x, secret: old }\n    b: *a\n";
-    let error = apply_as(Format::Yaml, text, "outbound.b: secret=hunter2").unwrap_err().to_string();
-    assert!(!error.contains("hunter2") && error.contains("webhooks.outbound.b.secret"), "{error}");
+    let error = apply_as(Format::Yaml, text, "outbound.b: secret=hunter2")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        !error.contains("hunter2") && error.contains("webhooks.outbound.b.secret"),
+        "{error}"
+    );
 }
 
 #[test]
 fn block_scalars_are_replaced_whole() {
-    let text = "webhooks:\n  outbound:\n    a:\n      description: |+ # note\n        one\n          two\n\n      url: x\n";
+    let text =
+        "webhooks:\n  outbound:\n    a:\n      description: |+ # note\n        one\n          two\n\n      url: x\n";
     check(
         Format::Yaml,
         &[
@@ -263,7 +321,11 @@ fn block_scalars_are_replaced_whole() {
                 text,
                 "webhooks:\n  outbound:\n    a:\n      description: short # note\n      url: x\n",
             ),
-            ("outbound.a: -description", text, "webhooks:\n  outbound:\n    a:\n      url: x\n"),
+            (
+                "outbound.a: -description",
+                text,
+                "webhooks:\n  outbound:\n    a:\n      url: x\n",
+            ),
             (
                 "outbound.b: url=z",
                 "webhooks:\n  outbound:\n    a:\n      description: >-\n        one\n        # no comment",
@@ -286,8 +348,19 @@ fn json_keeps_quotes_commas_and_comments() {
                 tall,
                 &tall.replace("[500, 502]\n", "[500, 502],\n        \"retries\": 3\n"),
             ),
-            ("outbound.b: retries=3", tall, &tall.replace("'y', }", "'y', \"retries\": 3, }")),
-            ("outbound.a: -retryStatusCodes", tall, &tall.replace("\"x\", // here\n        \"retryStatusCodes\": [500, 502]\n", "\"x\" // here\n")),
+            (
+                "outbound.b: retries=3",
+                tall,
+                &tall.replace("'y', }", "'y', \"retries\": 3, }"),
+            ),
+            (
+                "outbound.a: -retryStatusCodes",
+                tall,
+                &tall.replace(
+                    "\"x\", // here\n        \"retryStatusCodes\": [500, 502]\n",
+                    "\"x\" // here\n",
+                ),
+            ),
             (
                 "outbound.a: delete",
                 tall,
@@ -298,7 +371,11 @@ fn json_keeps_quotes_commas_and_comments() {
                 "{\n  \"webhooks\": {}\n}\n",
                 "{\n  \"webhooks\": {\n    \"inbound\": {\n      \"t\": {\n        \"path\": \"/t\"\n      }\n    }\n  }\n}\n",
             ),
-            ("inbound.t: path=/t", "{webhooks: {}}", "{webhooks: {inbound: {t: {path: \"/t\"}}}}"),
+            (
+                "inbound.t: path=/t",
+                "{webhooks: {}}",
+                "{webhooks: {inbound: {t: {path: \"/t\"}}}}",
+            ),
         ],
     );
 }

@@ -84,11 +84,21 @@ pub(super) struct Walk<'t> {
 
 impl Walk<'_> {
     pub(super) fn splice(&mut self, at: usize, end: usize, text: impl Into<String>) {
-        self.splices.push(Splice { at, end, text: text.into() });
+        self.splices.push(Splice {
+            at,
+            end,
+            text: text.into(),
+        });
     }
 
     /// Changes members of a map. `level` is that of its keys: `webhooks` has 1, a webhook's name 3, its fields 4.
-    pub(super) fn map(&mut self, node: &Node<'_>, spot: Option<Spot>, patches: &[(String, Patch)], level: usize) -> Step {
+    pub(super) fn map(
+        &mut self,
+        node: &Node<'_>,
+        spot: Option<Spot>,
+        patches: &[(String, Patch)],
+        level: usize,
+    ) -> Step {
         if is_alias(self.text, node) {
             return Err(Refusal {
                 reason: "it is an alias: the edit would change what it stands for too".to_owned(),
@@ -98,7 +108,10 @@ impl Walk<'_> {
         }
         let target = node.target();
         let Some(map) = Members::of(target) else {
-            return Err(Refusal::new(format!("it is {}, not a mapping", target.kind()), node.at as usize));
+            return Err(Refusal::new(
+                format!("it is {}, not a mapping", target.kind()),
+                node.at as usize,
+            ));
         };
         let flow = is_flow(self.text, target);
         let flat = level == 3 && self.is_flat(&map);
@@ -160,12 +173,20 @@ impl Walk<'_> {
         (level, flat): (usize, bool),
     ) -> Step {
         let flow = is_flow(self.text, node);
-        let children = if flow { self.flow_children(map) } else { self.block_children(map) };
+        let children = if flow {
+            self.flow_children(map)
+        } else {
+            self.block_children(map)
+        };
         let mut changes = Changes {
             removed: children.iter().map(|child| removed.contains(&child.at)).collect(),
             added: Vec::new(),
         };
-        let last = if self.manner.front { None } else { changes.removed.iter().rposition(|gone| !gone) };
+        let last = if self.manner.front {
+            None
+        } else {
+            changes.removed.iter().rposition(|gone| !gone)
+        };
         if !flow {
             let indent = self.indent_of(children[0].at)?.to_owned();
             for (key, value) in added {
@@ -187,7 +208,9 @@ impl Walk<'_> {
         }
         let indent = self.flow_indent(node, &children);
         for (key, value) in added {
-            changes.added.push((last, self.style.flow_member(key, value, level, &indent)));
+            changes
+                .added
+                .push((last, self.style.flow_member(key, value, level, &indent)));
         }
         self.flow(node, &children, changes, self.style.is_tall(level))
     }
@@ -231,7 +254,10 @@ impl Walk<'_> {
         if let (Data::Null, true, Value::Map(members)) = (&target.data, same_line && level <= 3, value)
             && !members.is_empty()
         {
-            let members: Vec<_> = members.iter().map(|(key, value)| (key.to_string(), value.clone())).collect();
+            let members: Vec<_> = members
+                .iter()
+                .map(|(key, value)| (key.to_string(), value.clone()))
+                .collect();
             let end = if empty { spot.after } else { target.end as usize };
             return self.open(spot, end, &members, level + 1);
         }
@@ -275,7 +301,11 @@ impl Walk<'_> {
                 at = dash;
             }
             let column = at - lines::start(self.text, at);
-            let end = if flow { item.end as usize } else { self.end_of(self.after_properties(at + 1), item, column) };
+            let end = if flow {
+                item.end as usize
+            } else {
+                self.end_of(self.after_properties(at + 1), item, column)
+            };
             children.push(Child { at, end });
         }
         let mut changes = Changes {
@@ -293,7 +323,11 @@ impl Walk<'_> {
                 continue;
             }
             let text = self.style.flow(value);
-            let text = if flow { text } else { format!("{indent}- {text}{}", self.style.eol) };
+            let text = if flow {
+                text
+            } else {
+                format!("{indent}- {text}{}", self.style.eol)
+            };
             changes.added.push((behind, text));
         }
         if flow {
@@ -316,7 +350,8 @@ impl Walk<'_> {
     /// Whether the last webhook with something inside is written on one line.
     fn is_flat(&self, map: &Members<'_>) -> bool {
         let filled = map.own.iter().rev().map(|entry| entry.value.target());
-        let mut filled = filled.filter(|node| Members::of(node).is_some_and(|map| !map.own.is_empty() || !map.merges.is_empty()));
+        let mut filled =
+            filled.filter(|node| Members::of(node).is_some_and(|map| !map.own.is_empty() || !map.merges.is_empty()));
         self.style.format == Format::Yaml && filled.next().is_some_and(|node| is_flow(self.text, node))
     }
 

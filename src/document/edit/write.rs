@@ -59,7 +59,8 @@ impl Style {
         };
         if format == Format::Json5 {
             style.tall = text[root.at as usize..first.at as usize].contains(['\n', '\r']);
-            style.key_quote = Some(text[first.at as usize..].chars().next().unwrap_or('"')).filter(|c| matches!(c, '"' | '\''));
+            style.key_quote =
+                Some(text[first.at as usize..].chars().next().unwrap_or('"')).filter(|c| matches!(c, '"' | '\''));
             style.text_quote = first_text(text, root).unwrap_or(style.key_quote.unwrap_or('"'));
             let start = lines::start(text, first.at as usize);
             let indent = &text[start..first.at as usize];
@@ -155,7 +156,12 @@ impl Style {
                 out.push('{');
                 for (i, (key, value)) in members.iter().enumerate() {
                     let comma = if i > 0 { "," } else { "" };
-                    _ = write!(out, "{comma}{}{inner}{}", self.eol, self.flow_member(key, value, level + 1, &inner));
+                    _ = write!(
+                        out,
+                        "{comma}{}{inner}{}",
+                        self.eol,
+                        self.flow_member(key, value, level + 1, &inner)
+                    );
                 }
                 _ = write!(out, "{}{indent}}}", self.eol);
             }
@@ -194,7 +200,8 @@ impl Style {
 fn step(text: &str, node: &Node<'_>, depth: usize) -> Option<String> {
     for entry in node.members()? {
         let target = entry.value.target();
-        let inner = matches!(&target.data, Data::Map(_) | Data::Merged(_)) && text.as_bytes().get(target.at as usize) != Some(&b'{');
+        let inner = matches!(&target.data, Data::Map(_) | Data::Merged(_))
+            && text.as_bytes().get(target.at as usize) != Some(&b'{');
         if !inner {
             continue;
         }
@@ -226,7 +233,9 @@ fn first_text(text: &str, node: &Node<'_>) -> Option<char> {
 
 fn is_identifier(key: &str) -> bool {
     let mut chars = key.chars();
-    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || matches!(c, '_' | '$'))
+    chars
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || matches!(c, '_' | '$'))
         && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '$'))
 }
 
@@ -269,16 +278,19 @@ fn is_plain(text: &str) -> bool {
     };
     let begins = first.is_alphanumeric() || matches!(first, '/' | '_') || (first == '.' && text.starts_with("./"));
     // Digits, signs and separators alone may be a number, a time or a date; so may what begins like a hexadecimal number.
-    let number = text.chars().all(|c| matches!(c, '0'..='9' | '.' | '_' | ':' | ',' | 'e' | 'E' | '+' | '-' | 'T' | 'Z' | 'i' | 'n' | 'f'))
-        || (first == '0' && text.len() > 1 && text[1..].starts_with(['x', 'o', 'b', 'X', 'O', 'B']));
-    begins
-        && !(first.is_numeric() && number)
-        && !WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
-        && !text.ends_with([' ', ':'])
-        && !text.contains([',', '[', ']', '{', '}', '"', '\'', '`', '\\'])
-        && !text.contains(": ")
-        && !text.contains(" #")
-        && !text.chars().any(|c| is_special(c) || c == '\u{a0}')
+    let number = text.chars().all(|c| {
+        matches!(
+            c,
+            '0'..='9' | '.' | '_' | ':' | ',' | 'e' | 'E' | '+' | '-' | 'T' | 'Z' | 'i' | 'n' | 'f'
+        )
+    }) || (first == '0' && text.len() > 1 && text[1..].starts_with(['x', 'o', 'b', 'X', 'O', 'B']));
+    let other = (first.is_numeric() && number) || WORDS.iter().any(|word| text.eq_ignore_ascii_case(word));
+    let syntax = text.ends_with([' ', ':'])
+        || text.contains([',', '[', ']', '{', '}', '"', '\'', '`', '\\'])
+        || text.contains(": ")
+        || text.contains(" #")
+        || text.chars().any(|c| is_special(c) || c == '\u{a0}');
+    begins && !other && !syntax
 }
 
 #[cfg(test)]
@@ -288,15 +300,62 @@ mod tests {
     #[test]
     fn what_any_reader_may_take_for_something_else_is_quoted() {
         for text in [
-            "", "no", "Yes", "ON", "y", "off", "null", "~", "true", "1", "01234", "1_000", "12:30:45", "2026-01-01", "0x1F", "0o7",
-            "1e3", ".5", "-", "- a", "a: b", "a #b", "a:", " a", "a ", "*", "&a", "!a", "%a", "@a", "{a", "a, b", "${A}", "a\nb",
-            "<<", "=", "a\u{7f}", "?", "# a", "2026-01-01T00:00:00Z",
+            "",
+            "no",
+            "Yes",
+            "ON",
+            "y",
+            "off",
+            "null",
+            "~",
+            "true",
+            "1",
+            "01234",
+            "1_000",
+            "12:30:45",
+            "2026-01-01",
+            "0x1F",
+            "0o7",
+            "1e3",
+            ".5",
+            "-",
+            "- a",
+            "a: b",
+            "a #b",
+            "a:",
+            " a",
+            "a ",
+            "*",
+            "&a",
+            "!a",
+            "%a",
+            "@a",
+            "{a",
+            "a, b",
+            "${A}",
+            "a\nb",
+            "<<",
+            "=",
+            "a\u{7f}",
+            "?",
+            "# a",
+            "2026-01-01T00:00:00Z",
         ] {
             assert!(!is_plain(text), "{text}");
         }
         for text in [
-            "message.*", "https://a.example/b?c=d#e", "5s", "5xx", "50/s", "30%", "./ca.crt", "/webhook/telegram", "频道", "a b",
-            "Authorization", "520-530x",
+            "message.*",
+            "https://a.example/b?c=d#e",
+            "5s",
+            "5xx",
+            "50/s",
+            "30%",
+            "./ca.crt",
+            "/webhook/telegram",
+            "频道",
+            "a b",
+            "Authorization",
+            "520-530x",
         ] {
             assert!(is_plain(text), "{text}");
         }

@@ -222,14 +222,14 @@ impl<'a> Builder<'a> {
                 last = entries.last().map_or(last, |entry| entry.value.end);
                 last = merges.last().map_or(last, |merge| merge.end.max(last));
                 super::duplicates(&entries, self.text, &mut self.faults);
-                if !merges.is_empty() {
+                if merges.is_empty() {
+                    Data::Map(entries.into())
+                } else {
                     Data::Merged(Box::new(Merged {
                         own: entries.into(),
                         others,
                         merges: merges.into(),
                     }))
-                } else {
-                    Data::Map(entries.into())
                 }
             }
         };
