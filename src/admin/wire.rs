@@ -3,6 +3,7 @@
 //! Members are camelCase; times are RFC 3339 where the name says nothing (`since`), milliseconds since the Unix epoch where
 //! it ends in `Ms`. Members may be added: ignore what you do not know.
 
+mod test;
 mod webhook;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::test::{
+    PurgeRequest, Purged, ReplayRequest, Replayed, RouteTest, RouteTestRequest, SenderTest, TestStep,
+};
 use crate::plan::Summary;
 pub use crate::plan::render::{DiagnosticRow, PlanDocument};
 pub use crate::store::{Generation, Listing, RouteFigures, SenderFigures, Totals};
@@ -163,17 +167,6 @@ pub enum Direction {
     Outbound,
 }
 
-impl Direction {
-    /// The word in JSON and in paths.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Inbound => "inbound",
-            Self::Outbound => "outbound",
-        }
-    }
-}
-
 /// What a webhook does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -190,21 +183,6 @@ pub enum WebhookState {
     Failing,
     /// It was deleted and delivers what it is still owed.
     Draining,
-}
-
-impl WebhookState {
-    /// The word in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Paused => "paused",
-            Self::Degraded => "degraded",
-            Self::Suspended => "suspended",
-            Self::Failing => "failing",
-            Self::Draining => "draining",
-        }
-    }
 }
 
 /// A webhook in a listing.

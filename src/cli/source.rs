@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use url::form_urlencoded;
 
-use super::{Context, Error, document, local, surroundings::DocumentFile, target::Target};
+use super::{Context, Error, document, local, surroundings::DocumentFile, target::Target, time};
 use crate::admin::client::{Client, ClientError};
 use crate::admin::wire::{Direction, Listing, WebhookDetail, WebhookRow, WebhookState};
 use crate::clock::{self, SharedClock};
@@ -62,6 +62,12 @@ impl Source {
         }
     }
 
+    /// A gateway that has to answer, for what only it can do.
+    pub(crate) fn of_gateway(context: &mut Context) -> Result<(Self, Client), Error> {
+        let client = Target::find(None, context)?.client;
+        Ok((Self::Gateway(client.clone()), client))
+    }
+
     /// Every webhook in the order of the document, inbound ones first.
     pub(crate) async fn webhooks(&self) -> Result<Vec<WebhookRow>, Error> {
         let mut rows = match self {
@@ -98,7 +104,7 @@ impl Source {
                     (side, Some(name.to_string())),
                     ("failed", wanted.failed.then(|| "true".to_owned())),
                     ("status", wanted.status.map(|status| status.to_string())),
-                    ("since", wanted.since_ms.map(time)),
+                    ("since", wanted.since_ms.map(time::exact)),
                     ("limit", Some(page.limit.to_string())),
                     ("cursor", page.cursor),
                 ]);
@@ -136,7 +142,7 @@ impl Source {
                     ("undelivered", wanted.undelivered.then(|| "true".to_owned())),
                     ("event", wanted.event.clone()),
                     ("source", wanted.source.clone()),
-                    ("since", wanted.since_ms.map(time)),
+                    ("since", wanted.since_ms.map(time::exact)),
                     ("limit", Some(page.limit.to_string())),
                     ("cursor", page.cursor),
                 ]);
@@ -178,7 +184,7 @@ impl Source {
             Self::Gateway(client) => {
                 let query = query(&[
                     ("sender", sender.map(Name::to_string)),
-                    ("since", since_ms.map(time)),
+                    ("since", since_ms.map(time::exact)),
                     ("limit", Some(page.limit.to_string())),
                     ("cursor", page.cursor),
                 ]);
@@ -340,16 +346,11 @@ fn found<T>(answer: Result<T, ClientError>) -> Result<Option<T>, Error> {
 
 /// `?a=b&c=d` of those that have a value.
 fn query(pairs: &[(&str, Option<String>)]) -> String {
-    let mut text = form_urlencoded::Serializer::new("?".to_owned());
+    let mut text = form_urlencoded::Serializer::for_suffix("?".to_owned(), 1);
     for (name, value) in pairs {
         if let Some(value) = value {
             text.append_pair(name, value);
         }
     }
     text.finish()
-}
-
-/// A time as the API reads it.
-fn time(ms: i64) -> String {
-    clock::from_ms(ms).to_string()
 }

@@ -55,6 +55,11 @@ pub(crate) fn stamp(ms: i64) -> String {
     clock::rfc3339_seconds(clock::from_ms(ms))
 }
 
+/// A point in time to the millisecond, as the API reads it.
+pub(crate) fn exact(ms: i64) -> String {
+    clock::from_ms(ms).to_string()
+}
+
 /// A flag that says since when: a duration before now, or a time (RFC 3339).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Since {

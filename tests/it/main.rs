@@ -16,6 +16,7 @@ mod edits;
 mod harness;
 mod kill_loses_nothing;
 mod load;
+mod operations;
 mod plan_and_apply;
 mod prepare_fails;
 mod python_verifies;

@@ -177,7 +177,7 @@ pub(super) async fn logs(api: State, Query(query): Query<LogsQuery>) -> Answer<J
         route: query.route,
         failed: query.failed,
         status: query.status,
-        since_ms: since(&api, query.since.as_deref())?,
+        since_ms: since(&api, "since", query.since.as_deref())?,
         page,
     };
     Ok(Json(api.store.logs(log).await?))
@@ -203,7 +203,7 @@ pub(super) async fn dead(api: State, Query(query): Query<DeadLettersQuery>) -> A
     let dead = DeadQuery {
         sender: sender(&view, query.sender.as_deref())?,
         event_id: query.event,
-        since_ms: since(&api, query.since.as_deref())?,
+        since_ms: since(&api, "since", query.since.as_deref())?,
         before_ms: None,
         page,
     };
@@ -231,7 +231,7 @@ pub(super) async fn events(api: State, Query(query): Query<EventsQuery>) -> Answ
         undelivered: query.undelivered,
         name: query.event,
         source: query.source,
-        since_ms: since(&api, query.since.as_deref())?,
+        since_ms: since(&api, "since", query.since.as_deref())?,
         page,
     };
     Ok(Json(api.store.events(events).await?))
@@ -239,9 +239,11 @@ pub(super) async fn events(api: State, Query(query): Query<EventsQuery>) -> Answ
 
 pub(super) async fn story(api: State, Path(id): Path<String>) -> Answer<Json<Story>> {
     let story = api.store.story(&id).await?;
-    story
-        .map(Json)
-        .ok_or_else(|| Failure::not_found(format!("there is no event `{id}`: it may be older than the retention")))
+    story.map(Json).ok_or_else(|| no_event(&id))
+}
+
+pub(super) fn no_event(id: &str) -> Failure {
+    Failure::not_found(format!("there is no event `{id}`: it may be older than the retention"))
 }
 
 /// A sender that runs, by its name.
@@ -253,7 +255,7 @@ pub(super) fn sender(view: &View, name: Option<&str>) -> Answer<Option<SenderKey
 }
 
 /// A time: RFC 3339, or how long ago (`15m`, `24h`, `7d`).
-fn since(api: &Api, text: Option<&str>) -> Answer<Option<i64>> {
+pub(super) fn since(api: &Api, what: &str, text: Option<&str>) -> Answer<Option<i64>> {
     let Some(text) = text else { return Ok(None) };
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(Some(at.as_millisecond()));
@@ -265,7 +267,7 @@ fn since(api: &Api, text: Option<&str>) -> Answer<Option<i64>> {
                 .saturating_sub(i64::try_from(ago_ms).unwrap_or(i64::MAX)),
         )),
         None => Err(Failure::bad_request(format!(
-            "since: `{text}` is neither a time (RFC 3339) nor a duration such as 24h"
+            "{what}: `{text}` is neither a time (RFC 3339) nor a duration such as 24h"
         ))),
     }
 }

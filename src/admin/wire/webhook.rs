@@ -1,7 +1,33 @@
-//! What a document alone says of a webhook.
+//! The words of webhooks, and what a document alone says of one.
 
 use super::{Direction, WebhookRow, WebhookState};
 use crate::document::{Address, Resource, Value};
+
+impl Direction {
+    /// The word in JSON and in paths.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
+}
+
+impl WebhookState {
+    /// The word in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Degraded => "degraded",
+            Self::Suspended => "suspended",
+            Self::Failing => "failing",
+            Self::Draining => "draining",
+        }
+    }
+}
 
 impl WebhookRow {
     /// A webhook as its document describes it: active, or paused. `None`: the address is none of a webhook.

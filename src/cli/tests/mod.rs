@@ -1,6 +1,7 @@
 //! The commands, through their own streams.
 
 mod harness;
+mod reading;
 
 use std::io::Write;
 use std::path::Path;

@@ -9,6 +9,7 @@ mod logs;
 mod pause;
 mod set_inbound;
 mod show;
+mod test;
 mod update;
 
 use clap::{Args, Subcommand};
@@ -19,11 +20,12 @@ use crate::admin::wire::{Direction, WebhookDetail, WebhookRow, WebhookState};
 use crate::document::diagnostic::nearest;
 use crate::event::Name;
 
-/// List, show, make, change and follow webhooks
+/// List, show, make, change, test and follow webhooks
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   openclaw webhooks list
   openclaw webhooks show telegram
+  openclaw webhooks test telegram --inbound
   openclaw webhooks logs event-logger --last 20")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -38,6 +40,7 @@ enum Command {
     SetInbound(set_inbound::Arguments),
     Create(create::Arguments),
     Update(update::Arguments),
+    Test(test::Arguments),
     Logs(logs::Arguments),
     Pause(pause::Pause),
     Resume(pause::Resume),
@@ -51,6 +54,7 @@ pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<
         Command::SetInbound(arguments) => set_inbound::run(arguments, context).await,
         Command::Create(arguments) => create::run(arguments, context).await,
         Command::Update(arguments) => update::run(arguments, context).await,
+        Command::Test(arguments) => test::run(arguments, context).await,
         Command::Logs(arguments) => logs::run(arguments, context).await,
         Command::Pause(arguments) => pause::pause(arguments, context).await,
         Command::Resume(arguments) => pause::resume(arguments, context).await,
