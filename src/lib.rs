@@ -5,6 +5,7 @@ pub mod admin; // the API
 pub mod cli; // the commands
 pub mod clock; // time as a parameter
 pub mod document; // openclaw.yaml -> what must exist
+pub mod document_file; // a document on disk: locked, replaced as a whole
 pub mod environment; // where a document's references lead on this machine
 pub mod event; // what happened
 pub mod gateway; // builds, starts and stops every room

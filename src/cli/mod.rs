@@ -6,6 +6,7 @@ mod apply;
 mod completions;
 mod dead;
 mod document;
+mod edit;
 mod error;
 mod events;
 mod explain;

@@ -157,7 +157,7 @@ pub(crate) fn request(file: &DocumentFile, against: Option<u64>, context: &Conte
     })
 }
 
-fn row(file: &DocumentFile, context: &Context) -> DocumentRow {
+pub(crate) fn row(file: &DocumentFile, context: &Context) -> DocumentRow {
     DocumentRow {
         path: file.name(),
         sha256: file.sha256(),
@@ -166,7 +166,7 @@ fn row(file: &DocumentFile, context: &Context) -> DocumentRow {
 }
 
 /// Two documents against each other, without any gateway.
-fn compare(before: &DocumentFile, after: &DocumentFile, context: &Context) -> Result<PlanDocument, Error> {
+pub(crate) fn compare(before: &DocumentFile, after: &DocumentFile, context: &Context) -> Result<PlanDocument, Error> {
     let meaning = |file: &DocumentFile| {
         let loaded = document::load(file);
         let diagnostics = loaded.rows();

@@ -7,6 +7,7 @@
 mod check; // tree and table -> Desired and diagnostics
 pub mod desired; // what must exist
 pub mod diagnostic; // what is wrong, where, and the way out
+pub mod edit; // lossless edits of the text
 pub mod fields; // the one table of fields
 mod form; // scalars: durations, rates, URLs, events
 pub mod mask; // how values are shown

@@ -7,7 +7,6 @@
 mod commit;
 pub mod condition;
 mod core;
-mod document_file;
 mod fingerprint;
 mod prepare;
 mod restricted;

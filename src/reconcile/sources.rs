@@ -5,8 +5,9 @@ use tokio::task::block_in_place;
 use super::condition::{reasons, types};
 use super::core::{Core, Sight, load};
 use super::view::View;
-use super::{Outcome, Proposal, Rejected, document_file, fingerprint};
+use super::{Outcome, Proposal, Rejected, fingerprint};
 use crate::document::settings::Listen;
+use crate::document_file;
 use crate::plan::Plan;
 use crate::store::Cause;
 

@@ -9,7 +9,8 @@ use crate::document::Desired;
 use crate::environment::{DOTENV, Environment};
 use crate::store::Cause;
 
-use super::{document_file, fingerprint};
+use super::fingerprint;
+use crate::document_file;
 
 /// The content of one file: `None` where it cannot be read.
 type Content = Option<[u8; 32]>;

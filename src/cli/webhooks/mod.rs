@@ -1,9 +1,16 @@
 //! `openclaw webhooks`: one file a subcommand.
 
+mod change;
+mod create;
+mod delete;
+mod flags;
 mod list;
 mod logs;
+mod pause;
+mod set_inbound;
 mod show;
 mod test;
+mod update;
 
 use clap::{Args, Subcommand};
 
@@ -13,7 +20,7 @@ use crate::admin::wire::{Direction, WebhookDetail, WebhookRow, WebhookState};
 use crate::document::diagnostic::nearest;
 use crate::event::Name;
 
-/// List, show, test and follow webhooks
+/// List, show, make, change, test and follow webhooks
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   openclaw webhooks list
@@ -30,16 +37,28 @@ pub(crate) struct Arguments {
 enum Command {
     List(list::Arguments),
     Show(show::Arguments),
+    SetInbound(set_inbound::Arguments),
+    Create(create::Arguments),
+    Update(update::Arguments),
     Test(test::Arguments),
     Logs(logs::Arguments),
+    Pause(pause::Pause),
+    Resume(pause::Resume),
+    Delete(delete::Arguments),
 }
 
 pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<Done, Error> {
     match &arguments.command {
         Command::List(arguments) => list::run(arguments, context).await,
         Command::Show(arguments) => show::run(arguments, context).await,
+        Command::SetInbound(arguments) => set_inbound::run(arguments, context).await,
+        Command::Create(arguments) => create::run(arguments, context).await,
+        Command::Update(arguments) => update::run(arguments, context).await,
         Command::Test(arguments) => test::run(arguments, context).await,
         Command::Logs(arguments) => logs::run(arguments, context).await,
+        Command::Pause(arguments) => pause::pause(arguments, context).await,
+        Command::Resume(arguments) => pause::resume(arguments, context).await,
+        Command::Delete(arguments) => delete::run(arguments, context).await,
     }
 }
 

@@ -44,7 +44,7 @@ impl Lines {
     }
 
     /// The position of one byte, without an index: for the rare fault.
-    pub(super) fn count(text: &str, byte: u32) -> (usize, usize) {
+    pub(in crate::document) fn count(text: &str, byte: u32) -> (usize, usize) {
         let before = &text[..floor(text, byte as usize)];
         let start = before.rfind(['\n', '\r']).map_or(0, |i| i + 1);
         let line = before.matches('\n').count() + before.replace("\r\n", "").matches('\r').count();

@@ -65,6 +65,8 @@ pub(in crate::document) struct Entry<'a> {
 pub(in crate::document) struct Merged<'a> {
     pub(in crate::document) own: Box<[Entry<'a>]>,
     pub(in crate::document) others: Vec<Rc<Node<'a>>>,
+    /// Where each `<<` stands with its value.
+    pub(in crate::document) merges: Box<[Range<u32>]>,
 }
 
 impl<'a> Node<'a> {

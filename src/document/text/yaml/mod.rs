@@ -67,7 +67,8 @@ enum Inside<'a> {
     Map {
         entries: Vec<Entry<'a>>,
         others: Vec<Rc<Node<'a>>>,
-        merges: bool,
+        /// Each `<<` with its value.
+        merges: Vec<Range<u32>>,
         key: Option<Key<'a>>,
     },
 }
@@ -135,7 +136,7 @@ impl<'a> Builder<'a> {
                 Inside::Map {
                     entries: Vec::new(),
                     others: Vec::new(),
-                    merges: false,
+                    merges: Vec::new(),
                     key: None,
                 },
             ),
@@ -219,14 +220,16 @@ impl<'a> Builder<'a> {
                 ..
             } => {
                 last = entries.last().map_or(last, |entry| entry.value.end);
+                last = merges.last().map_or(last, |merge| merge.end.max(last));
                 super::duplicates(&entries, self.text, &mut self.faults);
-                if merges {
+                if merges.is_empty() {
+                    Data::Map(entries.into())
+                } else {
                     Data::Merged(Box::new(Merged {
                         own: entries.into(),
                         others,
+                        merges: merges.into(),
                     }))
-                } else {
-                    Data::Map(entries.into())
                 }
             }
         };
@@ -235,7 +238,7 @@ impl<'a> Builder<'a> {
         }
         // The end of a block container is reported where the next token begins.
         let end = if matches!(self.text.as_bytes().get(frame.at as usize), Some(b'{' | b'[')) {
-            bracket + 1
+            self.bracket(bracket) + 1
         } else {
             last
         };
@@ -245,6 +248,23 @@ impl<'a> Builder<'a> {
             data,
         };
         self.put_counted(node, frame.anchor, frame.depth, frame.weight)
+    }
+
+    /// The closing bracket: after a trailing comma the parser reports the comma.
+    fn bracket(&self, reported: u32) -> u32 {
+        let bytes = self.text.as_bytes();
+        let mut at = reported as usize;
+        let mut comment = false;
+        while let Some(byte) = bytes.get(at) {
+            match byte {
+                b'}' | b']' if !comment => return offset(at),
+                b'#' => comment = true,
+                b'\n' | b'\r' => comment = false,
+                _ => {}
+            }
+            at += 1;
+        }
+        reported
     }
 
     fn alias(&mut self, anchor: usize, span: Span) -> Step {
@@ -332,7 +352,7 @@ impl<'a> Builder<'a> {
                 key,
             } => match key.take() {
                 Some(key) if key.merge => {
-                    *merges = true;
+                    merges.push(key.span.start..node.end);
                     return merge(others, node);
                 }
                 Some(key) => {

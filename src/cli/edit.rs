@@ -1,0 +1,336 @@
+//! The write path of the commands that edit the document: lock, read, edit, check, replace, and tell what comes of it.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Context, Done, Error, document, local, plan, surroundings::DocumentFile, target::Target, time};
+use crate::admin::client::ClientError;
+use crate::admin::wire::{DocumentState, Mode, PlanDocument, Status};
+use crate::document::edit::{self, Edit, EditError};
+use crate::document::{Desired, Source};
+use crate::document_file;
+use crate::plan::render::text::{self, visible};
+
+/// An editor may save between our reading and our writing; then the edit is made again, at most so often.
+const TRIES: usize = 10;
+
+/// How every command that edits may be told to do it.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Writing {
+    /// Print the edit and the plan, write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// How long to wait until the gateway has converged
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = time::parse_duration)]
+    wait: Duration,
+}
+
+impl Writing {
+    pub(crate) fn dry_run(&self) -> bool {
+        self.dry_run
+    }
+}
+
+/// What a command wants of the document that it was given.
+pub(crate) enum Wanted {
+    /// These edits, one after the other.
+    Edits(Vec<Edit>),
+    /// Nothing: this is so already.
+    Nothing(String),
+}
+
+/// What was done to the document.
+pub(crate) struct Written {
+    file: DocumentFile,
+    diff: String,
+    plan: Option<PlanDocument>,
+    before: Option<Status>,
+    /// The SHA-256 of the text before.
+    old: String,
+}
+
+/// Edits the document as `wanted` says and tells what comes of it.
+pub(crate) async fn carry_out(
+    writing: &Writing,
+    context: &mut Context,
+    mut wanted: impl FnMut(&DocumentFile, &Desired) -> Result<Wanted, Error>,
+) -> Result<Done, Error> {
+    let path = context.surroundings.find(context.global.config.as_deref())?;
+    let lock = if writing.dry_run { None } else { Some(lock(&path)?) };
+    for _ in 0..TRIES {
+        let old = DocumentFile::read(path.clone())?;
+        let desired = meaning(&old)?;
+        let edits = match wanted(&old, &desired)? {
+            Wanted::Edits(edits) => edits,
+            Wanted::Nothing(reason) => return nothing(&reason, context),
+        };
+        let new = edited(&old, &edits)?;
+        if new.bytes == old.bytes {
+            return nothing("the document says so already", context);
+        }
+        meaning(&new)?;
+        let written = planned(&old, new, context).await?;
+        if writing.dry_run {
+            return dry(&written, context);
+        }
+        if DocumentFile::read(path.clone())?.bytes != old.bytes {
+            continue; // an editor has saved meanwhile
+        }
+        document_file::replace(&path, &written.file.bytes).map_err(|error| not_written(&path, &error))?;
+        drop(lock);
+        return told(&written, writing, context).await;
+    }
+    Err(Error::new(format!(
+        "{}: something else writes to it all the time",
+        path.display()
+    )))
+}
+
+fn nothing(reason: &str, context: &mut Context) -> Result<Done, Error> {
+    if context.terminal.json {
+        context
+            .terminal
+            .answer_json(&json!({"changed": false, "reason": reason}))?;
+    } else {
+        context.terminal.answer(format!("Nothing to do: {reason}.\n"))?;
+    }
+    Ok(Done::Well)
+}
+
+fn lock(path: &Path) -> Result<document_file::Lock, Error> {
+    document_file::writable(path).map_err(|error| not_written(path, &error))?;
+    document_file::lock(path).map_err(|error| Error::file("lock", path, &error))
+}
+
+fn not_written(path: &Path, error: &std::io::Error) -> Error {
+    let failed = Error::new(format!("cannot edit {}: {error}", path.display()));
+    if error.kind() == std::io::ErrorKind::PermissionDenied {
+        return failed
+            .hint("--dry-run prints the edit: make it where the file comes from")
+            .hint("or edit a copy: `--config COPY`, then `openclaw apply -f COPY`");
+    }
+    failed
+}
+
+/// What a document means, or everything that is wrong with it.
+fn meaning(file: &DocumentFile) -> Result<Desired, Error> {
+    let loaded = document::load(file);
+    let rows = loaded.rows();
+    loaded.desired.ok_or_else(|| local::broken(&rows))
+}
+
+/// Makes the edits, in memory.
+pub(crate) fn edited(file: &DocumentFile, edits: &[Edit]) -> Result<DocumentFile, Error> {
+    let name = file.name();
+    let mut file = file.clone();
+    for change in edits {
+        let source = Source {
+            path: &name,
+            format: file.format,
+            text: &file.bytes,
+        };
+        file.bytes = edit::apply(&source, change).map_err(refused)?.text.into_bytes();
+    }
+    Ok(file)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
+fn refused(error: EditError) -> Error {
+    let second = matches!(error, EditError::SecondPlace { .. });
+    let failed = Error::new(error.to_string());
+    if second {
+        failed.hint("write the value out where it is used, then try again")
+    } else {
+        failed
+    }
+}
+
+/// The difference, and the plan: the gateway's, else against what was applied last, else against the old text.
+async fn planned(old: &DocumentFile, new: DocumentFile, context: &mut Context) -> Result<Written, Error> {
+    let target = Target::find(Some(old), context)?;
+    let answer = target.client.plan(&plan::request(&new, None, context)?).await;
+    let (plan, before) = match answer {
+        Ok(plan) => (Some(plan), target.client.status().await.ok()),
+        Err(ClientError::NothingAnswers(_)) if !target.named => (without_gateway(old, &new, context).await, None),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Written {
+        diff: difference(old, &new)?,
+        old: old.sha256(),
+        file: new,
+        plan,
+        before,
+    })
+}
+
+async fn without_gateway(old: &DocumentFile, new: &DocumentFile, context: &Context) -> Option<PlanDocument> {
+    let row = plan::row(new, context);
+    if let Ok(store) = local::open(old)
+        && let Ok(plan) = local::plan(store.as_ref(), new, row).await
+    {
+        return Some(plan);
+    }
+    plan::compare(old, new, context).ok()
+}
+
+/// A unified diff. It shows lines of the document as they are.
+fn difference(old: &DocumentFile, new: &DocumentFile) -> Result<String, Error> {
+    let (before, after) = (old.text()?, new.text()?);
+    let name = old
+        .path
+        .file_name()
+        .map_or_else(|| old.name(), |name| name.to_string_lossy().into_owned());
+    let diff = similar::TextDiff::from_lines(before, after);
+    Ok(diff
+        .unified_diff()
+        .context_radius(3)
+        .header(&format!("a/{name}"), &format!("b/{name}"))
+        .to_string())
+}
+
+fn dry(written: &Written, context: &mut Context) -> Result<Done, Error> {
+    if context.terminal.json {
+        let answer = json!({"changed": true, "dryRun": true, "diff": written.diff, "plan": written.plan});
+        context.terminal.answer_json(&answer)?;
+        return Ok(Done::Well);
+    }
+    context.terminal.answer(&written.diff)?;
+    if let Some(plan) = &written.plan {
+        let shown = plan::Form::Text.render(plan, context.terminal.colour);
+        context.terminal.answer(format!("\n{shown}"))?;
+    }
+    context.terminal.note("nothing was written: this was a dry run");
+    Ok(Done::Well)
+}
+
+/// What came of a document that was written.
+enum Outcome {
+    /// The gateway runs it as this generation.
+    Applied(Option<u64>),
+    /// It waits: `held` or `pending`, with the reasons.
+    Waiting(&'static str, Vec<String>),
+    /// The gateway refused it.
+    Rejected(Vec<String>),
+    /// The gateway runs another file, or none runs.
+    NotWatched(&'static str),
+    /// It did not converge in time.
+    Late,
+}
+
+async fn told(written: &Written, writing: &Writing, context: &mut Context) -> Result<Done, Error> {
+    if !context.terminal.json
+        && let Some(plan) = &written.plan
+    {
+        let shown = plan::Form::Text.render(plan, context.terminal.colour);
+        context.terminal.answer(shown)?;
+        context.terminal.flush()?;
+    }
+    let outcome = outcome(written, writing, context).await?;
+    let name = written.file.name();
+    let (word, line, reasons, done) = match outcome {
+        Outcome::Applied(generation) => {
+            let number = generation.map_or(String::new(), |number| format!(" Generation {number}."));
+            (
+                "applied",
+                format!("Saved {name}; the gateway has converged.{number}"),
+                vec![],
+                Done::Well,
+            )
+        }
+        Outcome::Waiting(word, reasons) => {
+            let way = if word == "held" {
+                "openclaw apply --allow-deletes"
+            } else {
+                "openclaw apply"
+            };
+            (
+                word,
+                format!("Saved {name}; it is {word} until `{way}`."),
+                reasons,
+                Done::Well,
+            )
+        }
+        Outcome::Rejected(reasons) => {
+            let line = format!("Saved {name}; the gateway refuses it and keeps what it runs.");
+            ("rejected", line, reasons, Done::No)
+        }
+        Outcome::NotWatched(reason) => ("saved", format!("Saved {name}; {reason}."), vec![], Done::Well),
+        Outcome::Late => {
+            let line = format!(
+                "Saved {name}; the gateway has not converged within {}.",
+                time::length(millis(writing.wait))
+            );
+            (
+                "late",
+                line,
+                vec!["`openclaw status` tells how far it is".to_owned()],
+                Done::No,
+            )
+        }
+    };
+    if context.terminal.json {
+        let answer =
+            json!({"changed": true, "document": name, "outcome": word, "reasons": reasons, "plan": written.plan});
+        context.terminal.answer_json(&answer)?;
+    } else {
+        context.terminal.answer(format!("\n{}\n", visible(&line)))?;
+        for reason in &reasons {
+            context.terminal.answer(format!("  {}\n", text::visible(reason)))?;
+        }
+    }
+    Ok(done)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Waits for the gateway that watches this file.
+async fn outcome(written: &Written, writing: &Writing, context: &mut Context) -> Result<Outcome, Error> {
+    let Some(before) = &written.before else {
+        return Ok(Outcome::NotWatched("no gateway runs: it starts with this document"));
+    };
+    if !is_watched(before, written) {
+        return Ok(Outcome::NotWatched(
+            "the gateway runs another document: `openclaw apply -f` pushes this one",
+        ));
+    }
+    let client = Target::find(Some(&written.file), context)?.client;
+    let sha256 = written.file.sha256();
+    let end = Instant::now() + writing.wait;
+    while Instant::now() < end {
+        let status = client.status().await?;
+        let seen = status.document.sha256.as_deref() == Some(&*sha256);
+        let runs = status
+            .generation
+            .as_ref()
+            .is_some_and(|generation| generation.sha256 == sha256);
+        let reasons = status.document.reasons.clone();
+        match status.document.state {
+            DocumentState::Applied if seen && runs => {
+                return Ok(Outcome::Applied(status.generation.map(|generation| generation.number)));
+            }
+            DocumentState::Pending if seen && status.document.mode == Mode::Manual => {
+                return Ok(Outcome::Waiting("pending", reasons));
+            }
+            DocumentState::Held if seen => return Ok(Outcome::Waiting("held", reasons)),
+            DocumentState::Rejected if seen => return Ok(Outcome::Rejected(reasons)),
+            _ => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+    Ok(Outcome::Late)
+}
+
+/// Whether the gateway's file is this one.
+fn is_watched(status: &Status, written: &Written) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
+    let (ours, theirs) = (real(&written.file.path), Path::new(&status.document.path));
+    // A gateway that was given a relative path says it from its own directory.
+    real(theirs) == ours
+        || (theirs.is_relative()
+            && ours.ends_with(theirs.strip_prefix(".").unwrap_or(theirs))
+            && status.document.sha256.as_deref() == Some(&*written.old))
+}

@@ -1,0 +1,165 @@
+//! A document on disk: replaced as a whole by a push, a rollback or a command that edits it, and locked while a command
+//! does so.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long a command waits for another one that edits the same document.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Holds the lock of a document's directory: freed when it is dropped, or by the operating system when the process dies.
+#[derive(Debug)]
+pub struct Lock {
+    _directory: File,
+}
+
+/// Locks out every other command that edits a document of this directory. Editors do not ask for it.
+///
+/// # Errors
+/// Another command holds it for more than 10 s, or the directory cannot be opened.
+pub fn lock(path: &Path) -> io::Result<Lock> {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let directory = File::open(directory(&target))?;
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match directory.try_lock() {
+            Ok(()) => return Ok(Lock { _directory: directory }),
+            Err(fs::TryLockError::Error(error)) => return Err(error),
+            Err(fs::TryLockError::WouldBlock) if Instant::now() < end => std::thread::sleep(Duration::from_millis(10)),
+            Err(fs::TryLockError::WouldBlock) => {
+                let reason = format!(
+                    "another `openclaw` has been editing {} for {} s",
+                    path.display(),
+                    PATIENCE.as_secs()
+                );
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, reason));
+            }
+        }
+    }
+}
+
+fn directory(target: &Path) -> &Path {
+    let parent = target.parent().filter(|directory| !directory.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
+}
+
+/// The file that is replaced: of a symlink its target.
+///
+/// # Errors
+/// It is read-only, or something else owns it.
+pub fn writable(path: &Path) -> io::Result<PathBuf> {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    if target
+        .components()
+        .any(|part| part.as_os_str().to_string_lossy().starts_with("..") && part != std::path::Component::ParentDir)
+    {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("{} is mounted from a ConfigMap: change it there", path.display()),
+        ));
+    }
+    let old = fs::metadata(&target).ok();
+    if old.is_some_and(|meta| meta.permissions().mode() & 0o222 == 0) {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("{} is read-only", path.display()),
+        ));
+    }
+    Ok(target)
+}
+
+/// Replaces the file's content in one step: a new file beside it, fsync, rename, fsync of the directory. Mode and (where
+/// allowed) owner are kept; of a symlink the target is replaced.
+///
+/// # Errors
+/// A file that is read-only, or that something else owns (a ConfigMap's symlink into `..data`), is refused.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let target = writable(path)?;
+    let old = fs::metadata(&target).ok();
+    let directory = directory(&target);
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let new = directory.join(format!(".{name}.{}.new", std::process::id()));
+    let written = write_new(&new, bytes, old.as_ref()).and_then(|()| fs::rename(&new, &target));
+    if written.is_err() {
+        // Best effort: what remains is a file beside the document, never half a document.
+        let _ = fs::remove_file(&new);
+        return written;
+    }
+    File::open(directory)?.sync_all()
+}
+
+fn write_new(new: &Path, bytes: &[u8], old: Option<&fs::Metadata>) -> io::Result<()> {
+    // Nobody else reads it before it has the old one's mode: it may hold secrets.
+    let _ = fs::remove_file(new);
+    let mode = if old.is_some() { 0o600 } else { 0o666 };
+    let mut file = File::options().write(true).create_new(true).mode(mode).open(new)?;
+    if let Some(old) = old {
+        file.set_permissions(old.permissions())?;
+        // Only root may give a file away: another user keeps its own.
+        let _ = std::os::unix::fs::chown(new, Some(old.uid()), Some(old.gid()));
+    }
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// The path of a file that a document names: relative ones are from the document's directory.
+#[must_use]
+pub fn beside(document: &Path, path: &str) -> PathBuf {
+    document.parent().unwrap_or(Path::new(".")).join(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_file_keeps_its_mode_and_its_symlink() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().join("real.yaml");
+        fs::write(&real, "a").unwrap();
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
+        let link = dir.path().join("openclaw.yaml");
+        std::os::unix::fs::symlink("real.yaml", &link).unwrap();
+        replace(&link, b"b").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(&real).unwrap(), "b");
+        assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_second_command_waits_for_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("openclaw.yaml");
+        let held = lock(&path).unwrap();
+        let second = std::thread::spawn({
+            let path = path.clone();
+            move || lock(&path).map(drop)
+        });
+        assert!(File::open(dir.path()).unwrap().try_lock().is_err());
+        drop(held);
+        second.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_read_only_file_and_a_config_map_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("openclaw.yaml");
+        fs::write(&path, "a").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+        assert_eq!(
+            replace(&path, b"b").unwrap_err().kind(),
+            io::ErrorKind::PermissionDenied
+        );
+
+        let data = dir.path().join("..2026_01_01");
+        fs::create_dir(&data).unwrap();
+        fs::write(data.join("mapped.yaml"), "a").unwrap();
+        let link = dir.path().join("mapped.yaml");
+        std::os::unix::fs::symlink("..2026_01_01/mapped.yaml", &link).unwrap();
+        assert!(replace(&link, b"b").unwrap_err().to_string().contains("ConfigMap"));
+    }
+}
