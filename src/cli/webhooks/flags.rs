@@ -25,7 +25,10 @@ impl Flag {
 
     fn help<F: Fields>(&self) -> String {
         let bare = |field: &'static Field| field.help.trim_end_matches('.');
-        match (self.inbound.filter(|_| F::INBOUND), self.outbound.filter(|_| F::OUTBOUND)) {
+        match (
+            self.inbound.filter(|_| F::INBOUND),
+            self.outbound.filter(|_| F::OUTBOUND),
+        ) {
             (Some(inbound), Some(outbound)) if inbound.help != outbound.help => {
                 format!("Inbound: {}. Outbound: {}", bare(inbound), bare(outbound))
             }
@@ -298,7 +301,9 @@ fn unset<F: Fields>(text: &str) -> Result<FieldPath, clap::Error> {
         // What follows may be a label's name, dots and all.
         return Ok(std::iter::once(top).chain(rest).map(str::to_owned).collect());
     }
-    let flag = FLAGS.iter().find(|flag| flag.name == text && flag.field::<F>().is_some());
+    let flag = FLAGS
+        .iter()
+        .find(|flag| flag.name == text && flag.field::<F>().is_some());
     flag.map(|flag| flag.path.clone())
         .ok_or_else(|| usage(format!("--unset: there is no field `{text}`\n")))
 }
