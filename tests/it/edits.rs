@@ -213,7 +213,7 @@ fn a_file_of_something_else_is_refused_and_still_shown() {
 }
 
 #[test]
-fn many_commands_and_an_editor_at_once_lose_no_edit() {
+fn two_commands_at_once_lose_no_edit() {
     let dir = directory();
     let rounds = 8;
     std::thread::scope(|scope| {

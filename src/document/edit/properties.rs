@@ -228,7 +228,7 @@ fn run(format: Format) {
         refused.len()
     );
     assert!(
-        refused.len() as u64 <= cases / 1000,
+        refused.len() as u64 <= cases.div_ceil(1000),
         "{} of {cases} refused, such as\n{}",
         refused.len(),
         refused.iter().take(5).cloned().collect::<Vec<_>>().join("\n----\n")

@@ -72,7 +72,6 @@ pub(super) struct Document {
     pub(super) lines: Vec<Line>,
     eol: &'static str,
     last_end: bool,
-    mark: bool,
     pub(super) anchors: bool,
     /// JSON that needs no JSON5.
     pub(super) strict: bool,
@@ -114,7 +113,6 @@ pub(super) fn random(random: &mut Random, format: Format) -> Document {
         lines: Vec::new(),
         eol: random.pick(&["\n", "\r\n"]),
         last_end: !random.one_in(4),
-        mark: random.one_in(2),
         anchors: false,
         strict: format == Format::Json5 && random.one_in(3),
         entries: BTreeMap::new(),
@@ -204,7 +202,7 @@ impl Maker<'_> {
     // ---- YAML ----
 
     fn yaml(&mut self) {
-        if self.document.mark {
+        if self.random.one_in(2) {
             self.line(
                 0,
                 "# yaml-language-server: $schema=./schema/openclaw.schema.json",
