@@ -66,7 +66,7 @@ fn the_tutorials_verify_webhook_accepts_the_header_and_the_raw_body() {
     let receiver = Receiver::start();
     let secret = "webhook-signing-secret";
     let gateway = Gateway::start(&document(&format!(
-        "  inbound:\n    github: {{ secret: {SECRET} }}\n  outbound:\n    out: {{ url: \"{}\", secret: {secret} }}\n",
+        "  inbound:\n    github: {{ secret: {SECRET} }}\n  outbound:\n    out: {{ url: \"{}\", events: [webhook.received], secret: {secret} }}\n",
         receiver.url("/")
     )));
     assert_eq!(github("/webhook/github", "你好").send(gateway.public).status, 200);
@@ -93,7 +93,7 @@ fn the_standard_webhooks_library_accepts_the_trio_with_each_of_two_secrets() {
         "whsec_p/U5dEM1nqdsUL6Cx38fiToGCSW1GjMs",
     ];
     let gateway = Gateway::start(&document(&format!(
-        "  inbound:\n    github: {{ secret: {SECRET} }}\n  outbound:\n    out: {{ url: \"{}\", secret: [\"{}\", \"{}\"] }}\n",
+        "  inbound:\n    github: {{ secret: {SECRET} }}\n  outbound:\n    out: {{ url: \"{}\", events: [webhook.received], secret: [\"{}\", \"{}\"] }}\n",
         receiver.url("/"),
         secrets[0],
         secrets[1]
