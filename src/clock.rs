@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 pub use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 /// Where a room gets the current time from.
 pub trait Clock: Send + Sync + 'static {
@@ -63,6 +64,13 @@ pub fn from_ms(ms: i64) -> Timestamp {
 pub fn rfc3339_seconds(at: Timestamp) -> String {
     let seconds = at.as_millisecond().div_euclid(1000);
     Timestamp::from_second(seconds).unwrap_or(at).to_string()
+}
+
+/// The midnight before a time in the zone of this machine: what "today" means to whoever looks.
+#[must_use]
+pub fn last_midnight(at: Timestamp) -> Timestamp {
+    let day = at.to_zoned_datetime(TimeZone::system());
+    day.start_of_day().map_or(at, |midnight| midnight.timestamp())
 }
 
 #[cfg(test)]

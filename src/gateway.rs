@@ -57,8 +57,11 @@ pub enum GatewayError {
 pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<(), GatewayError> {
     let mut signals = Signals::catch()?;
     let clock: SharedClock = Arc::new(SystemClock);
-    let file = read(&options);
-    let settings = store_settings(&options, file.as_ref().ok().map(|(_, desired)| &**desired));
+    let (file, sketch) = read(&options);
+    let settings = store_settings(
+        &options,
+        file.as_ref().ok().map(|(_, desired)| &**desired).or(sketch.as_ref()),
+    );
     let store: Arc<dyn Store> = store::sqlite::open(&settings.path, settings.max_bytes, &owner(&options))?;
     let routes = Routes::new(store.clone(), clock.clone(), verify_clock(&clock));
     let dispatcher = Dispatcher::new(store.clone(), clock.clone(), seed());
@@ -109,9 +112,20 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<(), Gate
     }
 }
 
-fn read(options: &Options) -> Result<(Vec<u8>, Arc<Desired>), Broken> {
-    let bytes =
-        std::fs::read(&options.path).map_err(|e| Broken::Unreadable(format!("{}: {e}", options.path.display())))?;
+/// A document's bytes and what they mean, or why it cannot be used.
+type File = Result<(Vec<u8>, Arc<Desired>), Broken>;
+
+/// The document; of a broken one also what could be read of it.
+fn read(options: &Options) -> (File, Option<Desired>) {
+    let bytes = match std::fs::read(&options.path) {
+        Ok(bytes) => bytes,
+        Err(e) => {
+            return (
+                Err(Broken::Unreadable(format!("{}: {e}", options.path.display()))),
+                None,
+            );
+        }
+    };
     let shown = options.path.display().to_string();
     let loaded = document::load(&Source {
         path: &shown,
@@ -121,13 +135,13 @@ fn read(options: &Options) -> Result<(Vec<u8>, Arc<Desired>), Broken> {
     match loaded.desired {
         Some(desired) => {
             reconcile::warn_of(&loaded.diagnostics);
-            Ok((bytes, Arc::new(desired)))
+            (Ok((bytes, Arc::new(desired))), None)
         }
-        None => Err(Broken::Invalid(loaded.diagnostics)),
+        None => (Err(Broken::Invalid(loaded.diagnostics)), loaded.sketch),
     }
 }
 
-/// Where the store is. A document that does not load cannot say it: then it is looked for where it is by default.
+/// Where the store is; where the document cannot say it, where it is by default.
 fn store_settings(options: &Options, desired: Option<&Desired>) -> StoreSettings {
     let environment = Environment::beside(&options.path);
     let resolved = desired

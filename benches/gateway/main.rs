@@ -115,7 +115,7 @@ fn signature(body: &str) -> String {
 struct Server {
     child: Child,
     address: SocketAddr,
-    dir: Option<tempfile::TempDir>,
+    _dir: Option<tempfile::TempDir>,
 }
 
 impl Server {
@@ -162,7 +162,11 @@ fn start(mut command: Command, prefix: &str, dir: Option<tempfile::TempDir>) -> 
         .expect("an address");
     // The rest of what it says is read and thrown away, so that its pipe never fills.
     std::thread::spawn(move || lines.for_each(drop));
-    Server { child, address, dir }
+    Server {
+        child,
+        address,
+        _dir: dir,
+    }
 }
 
 fn start_bare() -> Server {

@@ -1,5 +1,7 @@
 //! The commands' way to a gateway: JSON over TCP or a unix socket.
 
+mod stream;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::path::PathBuf;
@@ -11,6 +13,8 @@ use serde::de::DeserializeOwned;
 
 use super::wire::{ApplyOutcome, ApplyRequest, Generation, Listing, PlanDocument, PlanRequest, Problem, Status};
 use crate::secret::Secret;
+
+pub use stream::{EventStream, Streamed};
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -216,6 +220,20 @@ impl Client {
         self.read(&body)
     }
 
+    /// `GET /v1/events/stream`: events as they are stored, after the one with this id.
+    pub async fn events(&self, after: Option<&str>) -> Result<EventStream, ClientError> {
+        let mut request = self.request(Method::GET, "/v1/events/stream");
+        if let Some(id) = after {
+            request = request.header("last-event-id", id);
+        }
+        let failed = |error: reqwest::Error| self.failure(&error, CONNECT_TIMEOUT);
+        let response = request.send().await.map_err(failed)?;
+        if !response.status().is_success() {
+            return Err(self.refused(response, ANSWER_TIMEOUT).await);
+        }
+        Ok(EventStream::of(response))
+    }
+
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = match &self.gateway {
             Gateway::Http(base) => format!("{base}{path}"),
@@ -235,35 +253,44 @@ impl Client {
         timeout: Duration,
     ) -> Result<(header::HeaderMap, Vec<u8>), ClientError> {
         let failed = |error: reqwest::Error| self.failure(&error, timeout);
-        let mut response = request.timeout(timeout).send().await.map_err(failed)?;
+        let response = request.timeout(timeout).send().await.map_err(failed)?;
+        if !response.status().is_success() {
+            return Err(self.refused(response, timeout).await);
+        }
+        let headers = response.headers().clone();
+        Ok((headers, self.body(response, timeout).await?))
+    }
+
+    async fn body(&self, mut response: reqwest::Response, timeout: Duration) -> Result<Vec<u8>, ClientError> {
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.failure(&error, timeout))? {
             if body.len() + chunk.len() > ANSWER_MAX {
                 return Err(self.foreign(&format!("its answer has more than {ANSWER_MAX} bytes")));
             }
             body.extend_from_slice(&chunk);
         }
+        Ok(body)
+    }
+
+    /// What an answer that is no success says.
+    async fn refused(&self, response: reqwest::Response, timeout: Duration) -> ClientError {
         let status = response.status();
-        if status.is_success() {
-            return Ok((response.headers().clone(), body));
-        }
         if status == StatusCode::UNAUTHORIZED {
-            return Err(ClientError::Unauthorized {
+            return ClientError::Unauthorized {
                 gateway: self.gateway.clone(),
                 given: self.token.is_some(),
-            });
+            };
         }
-        let kind = response
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or("");
-        if kind.starts_with("application/problem+json")
-            && let Ok(problem) = serde_json::from_slice(&body)
-        {
-            return Err(ClientError::Problem(Box::new(problem)));
+        let kind = response.headers().get(header::CONTENT_TYPE);
+        let is_problem = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"));
+        let body = match self.body(response, timeout).await {
+            Ok(body) => body,
+            Err(error) => return error,
+        };
+        match serde_json::from_slice(&body) {
+            Ok(problem) if is_problem => ClientError::Problem(Box::new(problem)),
+            _ => self.foreign(&format!("it answered {status}")),
         }
-        Err(self.foreign(&format!("it answered {status}")))
     }
 
     fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, ClientError> {

@@ -3,11 +3,17 @@
 //! Members are camelCase; times are RFC 3339 where the name says nothing (`since`), milliseconds since the Unix epoch where
 //! it ends in `Ms`. Members may be added: ignore what you do not know.
 
+mod test;
+mod webhook;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::test::{
+    PurgeRequest, Purged, ReplayRequest, Replayed, RouteTest, RouteTestRequest, SenderTest, TestStep,
+};
 use crate::plan::Summary;
 pub use crate::plan::render::{DiagnosticRow, PlanDocument};
 pub use crate::store::{Generation, Listing, RouteFigures, SenderFigures, Totals};
@@ -179,21 +185,6 @@ pub enum WebhookState {
     Draining,
 }
 
-impl WebhookState {
-    /// The word in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Paused => "paused",
-            Self::Degraded => "degraded",
-            Self::Suspended => "suspended",
-            Self::Failing => "failing",
-            Self::Draining => "draining",
-        }
-    }
-}
-
 /// A webhook in a listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -228,6 +219,9 @@ pub struct WebhookRow {
     /// A sender's retries after the first attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
+    /// Where the document has it: what is smaller comes first.
+    #[serde(default)]
+    pub place: u32,
 }
 
 /// One webhook with its conditions and figures.

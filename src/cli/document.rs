@@ -10,6 +10,8 @@ use crate::environment::Environment;
 pub(crate) struct Loaded {
     /// What it means; `None`: it is broken.
     pub(crate) desired: Option<Desired>,
+    /// What could be read of a broken one: enough to find its gateway by.
+    pub(crate) sketch: Option<Desired>,
     /// Everything that is wrong with it, or may be.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -42,6 +44,7 @@ pub(crate) fn load(file: &DocumentFile) -> Loaded {
     });
     Loaded {
         desired: loaded.desired,
+        sketch: loaded.sketch,
         diagnostics: loaded.diagnostics,
     }
 }

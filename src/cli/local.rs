@@ -16,9 +16,14 @@ pub(crate) fn open(file: &DocumentFile) -> Result<Arc<dyn Store>, Error> {
     })?;
     match store::sqlite::open_readonly(&path).map_err(failed)? {
         Some(store) => Ok(store),
-        None => Err(Error::new(format!("there is no store at {}", path.display()))
-            .hint("start the gateway with `openclaw run`")),
+        None => Err(no_store(file)),
     }
+}
+
+/// No gateway ever ran with this document.
+pub(crate) fn no_store(file: &DocumentFile) -> Error {
+    let at = document::store_path(file).map_or(String::new(), |path| format!(" at {}", path.display()));
+    Error::new(format!("there is no store{at}")).hint("start the gateway with `openclaw run`")
 }
 
 /// The document of the command line, and the store beside it.
@@ -106,6 +111,6 @@ pub(crate) fn broken(diagnostics: &[DiagnosticRow]) -> Error {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
-fn failed(error: StoreError) -> Error {
+pub(crate) fn failed(error: StoreError) -> Error {
     Error::new(error.to_string())
 }

@@ -3,24 +3,33 @@
 //! A command gets a [`Context`] and returns what the process ends with, or an [`Error`] that is printed here, once.
 
 mod apply;
+mod completions;
+mod dead;
 mod document;
 mod error;
+mod events;
 mod explain;
 mod export;
 mod history;
+mod listen;
 mod local;
 mod plan;
+mod replay;
 mod rollback;
 mod run;
 mod schema;
 mod show;
+mod signature;
+mod source;
 mod status;
+mod store;
 mod surroundings;
 mod table;
 mod target;
 mod terminal;
 mod time;
 mod validate;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -144,6 +153,15 @@ enum Command {
     History(history::Arguments),
     Export(export::Arguments),
     Rollback(rollback::Arguments),
+    Webhooks(webhooks::Arguments),
+    Events(events::Arguments),
+    Dead(dead::Arguments),
+    Replay(replay::Arguments),
+    Listen(listen::Arguments),
+    Signature(signature::Arguments),
+    Store(store::Arguments),
+    Completions(completions::Arguments),
+    Man(completions::Man),
 }
 
 /// Runs the command line of this process.
@@ -202,6 +220,15 @@ fn dispatch(command: &Command, context: &mut Context) -> Result<Done, Error> {
         Command::History(arguments) => block_on(history::run(arguments, context)),
         Command::Export(arguments) => block_on(export::run(arguments, context)),
         Command::Rollback(arguments) => block_on(rollback::run(arguments, context)),
+        Command::Webhooks(arguments) => block_on(webhooks::run(arguments, context)),
+        Command::Listen(arguments) => block_on(listen::run(arguments, context)),
+        Command::Events(arguments) => block_on(events::run(arguments, context)),
+        Command::Dead(arguments) => block_on(dead::run(arguments, context)),
+        Command::Replay(arguments) => block_on(replay::run(arguments, context)),
+        Command::Store(arguments) => block_on(store::run(arguments, context)),
+        Command::Signature(arguments) => signature::run(arguments, context),
+        Command::Completions(arguments) => completions::run(arguments, context),
+        Command::Man(arguments) => completions::man(arguments, context),
     }
 }
 

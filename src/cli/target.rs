@@ -50,11 +50,13 @@ impl Target {
     }
 }
 
-/// The address in the document; a document that is missing or broken is the command's own to complain about.
+/// The address in the document, a broken one's too: a gateway runs beside it all the same. That it is missing or broken is
+/// the command's own to complain about.
 fn described(file: Option<&DocumentFile>, context: &Context) -> Gateway {
     let usual = || context.surroundings.read(context.global.config.as_deref()).ok();
     let listen = file.cloned().or_else(usual).and_then(|file: DocumentFile| {
-        let desired = document::load(&file).desired?;
+        let loaded = document::load(&file);
+        let desired = loaded.desired.or(loaded.sketch)?;
         let directory = file.path.parent().unwrap_or(Path::new("")).to_owned();
         Some((document::admin_listen(&desired)?, directory))
     });

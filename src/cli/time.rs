@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::document;
+use crate::{clock, document};
 
 /// `2 minutes ago`, `just now`, `in 5 minutes`.
 pub(crate) fn ago(now_ms: i64, then_ms: i64) -> String {
@@ -39,6 +39,54 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(ms))
 }
 
+/// A latency: `0.8 ms`, `12 ms`, `1.2 s`.
+pub(crate) fn precise(ms: f64) -> String {
+    if ms < 10.0 {
+        format!("{ms:.1} ms")
+    } else if ms < 1000.0 {
+        format!("{ms:.0} ms")
+    } else {
+        format!("{:.1} s", ms / 1000.0)
+    }
+}
+
+/// A point in time in UTC: `2026-03-15T10:30:00Z`.
+pub(crate) fn stamp(ms: i64) -> String {
+    clock::rfc3339_seconds(clock::from_ms(ms))
+}
+
+/// A point in time to the millisecond, as the API reads it.
+pub(crate) fn exact(ms: i64) -> String {
+    clock::from_ms(ms).to_string()
+}
+
+/// A flag that says since when: a duration before now, or a time (RFC 3339).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Since {
+    /// So many milliseconds before now.
+    Ago(u64),
+    /// At this time.
+    At(i64),
+}
+
+impl Since {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        if let Ok(at) = text.parse::<clock::Timestamp>() {
+            return Ok(Self::At(at.as_millisecond()));
+        }
+        let ago = document::parse_duration(text).map(Self::Ago);
+        ago.ok_or_else(|| "write how long ago (15m, 24h, 7d) or a time (2026-03-15T10:30:00Z)".to_owned())
+    }
+
+    /// In milliseconds since the Unix epoch.
+    pub(crate) fn ms(self, now_ms: i64) -> i64 {
+        match self {
+            Self::Ago(ms) => now_ms.saturating_sub(i64::try_from(ms).unwrap_or(i64::MAX)),
+            Self::At(ms) => ms,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +107,20 @@ mod tests {
             assert_eq!(ago(now, then), said);
         }
         assert_eq!(ago(i64::MAX, i64::MIN), ago(i64::MAX, 0), "no overflow");
+    }
+
+    #[test]
+    fn since_is_a_duration_or_a_time() {
+        assert_eq!(Since::parse("15m").map(|since| since.ms(1_000_000)), Ok(100_000));
+        assert_eq!(Since::parse("1970-01-01T00:00:01Z").map(|since| since.ms(0)), Ok(1000));
+        assert!(Since::parse("yesterday").is_err());
+    }
+
+    #[test]
+    fn latencies_are_as_exact_as_they_are_useful() {
+        for (ms, text) in [(0.84, "0.8 ms"), (12.3, "12 ms"), (999.0, "999 ms"), (1234.0, "1.2 s")] {
+            assert_eq!(precise(ms), text);
+        }
     }
 
     #[test]

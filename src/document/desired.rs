@@ -123,10 +123,11 @@ impl Address {
 pub struct Resource {
     section: Option<&'static Section>,
     fields: Box<[(&'static Field, Value)]>,
+    place: u32,
 }
 
 impl PartialEq for Resource {
-    /// The section is no part of the meaning: it follows from the address.
+    /// The section is no part of the meaning (it follows from the address), nor is the place in the text.
     fn eq(&self, other: &Self) -> bool {
         self.fields == other.fields
     }
@@ -153,6 +154,7 @@ impl Resource {
         Self {
             section: None,
             fields: fields.into(),
+            place: 0,
         }
     }
 
@@ -162,7 +164,20 @@ impl Resource {
         Self {
             section: Some(section),
             fields: fields.into(),
+            place: 0,
         }
+    }
+
+    /// The same, written at this offset of the document.
+    #[must_use]
+    pub fn placed(self, place: u32) -> Self {
+        Self { place, ..self }
+    }
+
+    /// The offset of its entry in the document, in bytes: listings for people keep the document's order.
+    #[must_use]
+    pub fn place(&self) -> u32 {
+        self.place
     }
 
     /// The section of the table that its fields are of.

@@ -36,6 +36,8 @@ pub use value::Value;
 pub struct Loaded {
     /// What must exist; `None` exactly when a diagnostic is an error.
     pub desired: Option<Desired>,
+    /// What could be read of a broken document: enough to find its gateway and its store by, and never to be run.
+    pub sketch: Option<Desired>,
     /// Everything that was found, in the order of the text.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -57,6 +59,7 @@ pub fn load(source: &Source<'_>) -> Loaded {
             diagnostic.file = file;
             return Loaded {
                 desired: None,
+                sketch: None,
                 diagnostics: vec![diagnostic],
             };
         }
@@ -87,8 +90,14 @@ pub fn load(source: &Source<'_>) -> Loaded {
         }
     }
     let errors = !readable || diagnostics.iter().any(Diagnostic::is_error);
+    let (desired, sketch) = if errors {
+        (None, Some(findings.desired))
+    } else {
+        (Some(findings.desired), None)
+    };
     Loaded {
-        desired: (!errors).then_some(findings.desired),
+        desired,
+        sketch,
         diagnostics,
     }
 }

@@ -37,10 +37,8 @@ pub struct Platform {
     pub signed_time: bool,
     /// Whether the owner of the webhook chooses the secret (else the platform gives it).
     pub owner_chooses: bool,
-    /// Why its scheme proves little, where it does.
+    /// What an attacker can do, where its scheme proves little.
     pub weak: Option<&'static str>,
-    /// Whether this version has it.
-    pub implemented: bool,
 }
 
 /// Fields that only some platforms have; every other field of `inbound` fits all of them.
@@ -59,8 +57,11 @@ pub const SPECIAL_FIELDS: [&str; 10] = [
 
 const SECRET: Keys = Keys::All(&["secret"]);
 
-/// A platform that is not implemented yet, with a secret that the platform gives.
-const fn later(name: &'static str, keys: Keys, signed_time: bool) -> Platform {
+/// What whoever learns a token can do that comes with every request.
+const TOKEN_IN_BODY: &str = "nothing but the token inside the body proves the sender: whoever sees one request can send any other, until the token is changed";
+
+/// A platform that gives the secret itself.
+const fn gives(name: &'static str, keys: Keys, signed_time: bool) -> Platform {
     Platform {
         name,
         aliases: &[],
@@ -70,84 +71,93 @@ const fn later(name: &'static str, keys: Keys, signed_time: bool) -> Platform {
         signed_time,
         owner_chooses: false,
         weak: None,
-        implemented: false,
     }
 }
 
-const fn now(name: &'static str, keys: Keys, signed_time: bool, owner_chooses: bool) -> Platform {
+/// A platform whose secret the owner of the webhook chooses.
+const fn takes(name: &'static str, keys: Keys, signed_time: bool) -> Platform {
     Platform {
-        owner_chooses,
-        implemented: true,
-        ..later(name, keys, signed_time)
+        owner_chooses: true,
+        ..gives(name, keys, signed_time)
     }
 }
 
 /// Every platform, in the order of the documentation.
 pub static PLATFORMS: [Platform; 27] = [
-    now("telegram", SECRET, false, true),
-    now("discord", Keys::All(&["publicKey"]), true, false),
-    now("slack", SECRET, true, false),
-    later("whatsapp", Keys::All(&["secret", "verifyToken"]), false),
-    later("line", SECRET, false),
+    takes("telegram", SECRET, false),
+    gives("discord", Keys::All(&["publicKey"]), true),
+    gives("slack", SECRET, true),
+    gives("whatsapp", Keys::All(&["secret", "verifyToken"]), false),
+    gives("line", SECRET, false),
     Platform {
         aliases: &["lark"],
-        ..later("feishu", Keys::Any(&["encryptKey", "verifyToken"]), true)
+        ..gives("feishu", Keys::Any(&["encryptKey", "verifyToken"]), true)
+    },
+    Platform {
+        weak: Some("DingTalk signs the time and not the body: whoever sees one request can send any other for an hour"),
+        ..gives("dingtalk", SECRET, true)
+    },
+    gives("wecom", Keys::All(&["verifyToken", "encryptKey", "corpId"]), false),
+    Platform {
+        max_body_bytes: Some(25 * 1024 * 1024),
+        ..takes("github", SECRET, false)
     },
     Platform {
         weak: Some(
-            "DingTalk does not sign the body, only the time: whoever sees one request can send others for an hour",
+            "GitLab's secret token comes as it is with every request: whoever sees one can send any other; its signing \
+             token (`whsec_`) never leaves GitLab",
         ),
-        ..later("dingtalk", SECRET, true)
+        ..takes("gitlab", SECRET, true)
     },
-    later("wecom", Keys::All(&["verifyToken", "encryptKey", "corpId"]), false),
-    Platform {
-        max_body_bytes: Some(25 * 1024 * 1024),
-        ..now("github", SECRET, false, true)
-    },
-    Platform {
-        owner_chooses: true,
-        ..later("gitlab", SECRET, true)
-    },
-    later("stripe", SECRET, true),
-    later("shopify", SECRET, false),
-    later("twilio", SECRET, false),
-    now("standard", Keys::Any(&["secret", "publicKey"]), true, true),
-    now("openclaw", SECRET, true, true),
+    gives("stripe", SECRET, true),
+    gives("shopify", SECRET, false),
+    // The URL is what Twilio signs.
+    gives("twilio", Keys::All(&["secret", "url"]), false),
+    takes("standard", Keys::Any(&["secret", "publicKey"]), true),
+    takes("openclaw", SECRET, true),
     Platform {
         extra: &["signature"],
-        ..now("token", SECRET, false, true)
+        weak: Some("the token comes as it is with every request: whoever sees one can send any other"),
+        ..takes("token", SECRET, false)
     },
     Platform {
         extra: &["signature"],
-        ..now("basic", Keys::All(&["username", "secret"]), false, true)
+        weak: Some("the password comes as it is with every request: whoever sees one can send any other"),
+        ..takes("basic", Keys::All(&["username", "secret"]), false)
     },
     Platform {
         extra: &["signature"],
-        ..now("generic", SECRET, true, true)
+        ..takes("generic", SECRET, true)
     },
-    later("openclaw-cron", SECRET, false),
+    gives("openclaw-cron", SECRET, false),
     Platform {
         extra: &["jwks"],
-        ..later("googlechat", Keys::All(&["audience"]), true)
+        ..gives("googlechat", Keys::All(&["audience"]), true)
     },
     Platform {
         extra: &["jwks"],
-        ..later("msteams", Keys::All(&["audience"]), true)
+        ..gives("msteams", Keys::All(&["audience"]), true)
     },
     Platform {
-        weak: Some("nothing but a token inside the body proves the sender"),
-        ..later("mattermost", SECRET, false)
+        weak: Some(TOKEN_IN_BODY),
+        ..gives("mattermost", SECRET, false)
     },
     Platform {
-        weak: Some("nothing but a token inside the body proves the sender"),
-        ..later("synology-chat", SECRET, false)
+        weak: Some(TOKEN_IN_BODY),
+        ..gives("synology-chat", SECRET, false)
     },
-    later("nextcloud-talk", SECRET, false),
-    later("zalo", SECRET, false),
-    later("qqbot", SECRET, true),
+    gives("nextcloud-talk", SECRET, false),
     Platform {
-        weak: Some("nothing but a password in the URL proves the sender"),
-        ..later("bluebubbles", SECRET, false)
+        weak: Some("Zalo's secret token comes as it is with every request: whoever sees one can send any other"),
+        ..gives("zalo", SECRET, false)
+    },
+    gives("qqbot", SECRET, true),
+    Platform {
+        weak: Some(
+            "the server's password is in the URL of every request: whoever reads it there, in a proxy's log too, can \
+             send any event",
+        ),
+        ..gives("bluebubbles", SECRET, false)
     },
 ];
 
@@ -197,14 +207,6 @@ mod tests {
     #[test]
     fn platforms_are_found_by_name_and_alias() {
         assert_eq!(find("lark").map(|p| p.name), Some("feishu"));
-        assert_eq!(find("bluebubbles").map(|p| p.implemented), Some(false));
         assert_eq!(find("Telegram"), None);
-        let implemented: Vec<_> = all().filter(|p| p.implemented).map(|p| p.name).collect();
-        assert_eq!(
-            implemented,
-            [
-                "telegram", "discord", "slack", "github", "standard", "openclaw", "token", "basic", "generic"
-            ]
-        );
     }
 }

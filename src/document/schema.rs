@@ -232,7 +232,7 @@ fn of_form(form: Form) -> Json {
         ] }),
         Form::Percent => or_reference(&pattern("^[0-9]{1,3} *%$")),
         Form::Platform => {
-            let names: Vec<&str> = (platforms::all().filter(|platform| platform.implemented))
+            let names: Vec<&str> = platforms::all()
                 .flat_map(|platform| std::iter::once(platform.name).chain(platform.aliases.iter().copied()))
                 .collect();
             json!({ "enum": names })

@@ -24,7 +24,7 @@ impl Platform for ToCome {
     fn allow(&self) -> &'static str {
         "GET, POST"
     }
-    fn greet(&self, request: &Request) -> Result<Option<Answer>, Refusal> {
+    fn greet(&self, request: &Request, _: Timestamp) -> Result<Option<Answer>, Refusal> {
         if request.method != http::Method::GET {
             return Ok(None);
         }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::{Limits, RouteChange, Routes};
 use crate::clock::{ManualClock, from_ms};
 use crate::document::Inbound;
-use crate::document::settings::SignatureScheme;
+use crate::document::settings::{Jwks, SignatureScheme};
 use crate::event::Name;
 use crate::secret::Secret;
 use crate::store::{
@@ -231,5 +231,21 @@ pub(super) fn inbound(name: &str, platform: &'static str) -> Inbound {
         allow_from: Vec::new(),
         dedupe_window: Duration::from_hours(7 * 24),
         paused: false,
+    }
+}
+
+/// The same with all that the platform needs beside the secret.
+pub(super) fn ready(name: &str, platform: &'static str) -> Inbound {
+    Inbound {
+        url: Some(format!("https://gateway.example.com/webhook/{name}")),
+        verify_tokens: vec![Secret::new("verify")],
+        encrypt_keys: vec![Secret::new("abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG")],
+        corp_id: Some("ww1".into()),
+        username: Some("me".into()),
+        audience: Some("https://gateway.example.com".into()),
+        jwks: Some(Jwks::Inline(
+            r#"{"keys":[{"kty":"RSA","kid":"k","n":"AQAB","e":"AQAB"}]}"#.into(),
+        )),
+        ..inbound(name, platform)
     }
 }

@@ -4,10 +4,13 @@
 //! [`Routes`] says what runs: `prepare` does all that can fail, `commit` swaps and cannot.
 
 mod address;
+mod aes_cbc;
 mod delivery;
 mod figures;
 mod form;
 mod json;
+mod jwks;
+mod jwt;
 mod normalise;
 mod platform;
 mod rate;
@@ -19,11 +22,16 @@ mod signature;
 mod standard_webhooks;
 mod tables;
 mod trace;
+mod xml;
 
 #[cfg(test)]
 mod chat_shape_tests;
 #[cfg(test)]
 mod coming_tests;
+#[cfg(test)]
+mod encrypted_tests;
+#[cfg(test)]
+mod every_platform_tests;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
@@ -36,6 +44,8 @@ mod stored_tests;
 mod tests;
 #[cfg(test)]
 mod vector_tests;
+#[cfg(test)]
+mod work_shape_tests;
 
 use std::sync::Arc;
 

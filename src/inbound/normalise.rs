@@ -135,6 +135,25 @@ impl Source {
             timestamp: None,
         }
     }
+
+    /// `message.error`: a message whose inside cannot be read. `why` says what is wrong, never what it holds.
+    #[must_use]
+    pub(super) fn error(&self, why: &str, key: Option<String>) -> Normalised {
+        let mut object = ObjectWriter::new();
+        object.text("channel", &self.channel);
+        object.text("platform", self.platform);
+        object.text("error", why);
+        if let Some(key) = &key {
+            object.text("deliveryId", key);
+        }
+        Normalised {
+            name: known_name("message.error"),
+            data: object.end(),
+            session: None,
+            key,
+            timestamp: None,
+        }
+    }
 }
 
 fn known_name(name: &str) -> EventName {
@@ -232,6 +251,12 @@ pub(super) fn unix_seconds_or_millis(digits: &str) -> Option<Timestamp> {
         seconds if seconds < 100_000_000_000 => Timestamp::from_second(seconds).ok(),
         millis => Timestamp::from_millisecond(millis).ok(),
     }
+}
+
+/// The time of an RFC 3339 text; `None`: no such time.
+#[must_use]
+pub(super) fn rfc3339(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
 }
 
 #[cfg(test)]

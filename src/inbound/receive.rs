@@ -326,7 +326,7 @@ fn judge(route: &Route, request: &Request, now: jiff::Timestamp, now_ms: i64) ->
     };
     let mut verified = false;
     let mut steps = || {
-        if let Some(answer) = serving.platform.greet(request)? {
+        if let Some(answer) = serving.platform.greet(request, now)? {
             return Ok(Judged::Greeted(answer));
         }
         if request.method != Method::POST {

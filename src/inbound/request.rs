@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::form::{Form, InvalidForm};
 use super::json::{InvalidJson, Json};
+use super::xml::InvalidXml;
 
 /// A whole request: its body is read, nothing of it is parsed.
 #[derive(Debug)]
@@ -325,7 +326,6 @@ impl Refusal {
 
     /// 503: the keys that would verify it are not there yet; see [`super::platform::Platform::learn`].
     #[must_use]
-    #[cfg_attr(not(test), expect(dead_code, reason = "for platforms that sign with JSON Web Keys"))]
     pub(super) fn keys(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(
             Reason::Keys,
@@ -339,6 +339,12 @@ impl Refusal {
 
 impl From<InvalidJson> for Refusal {
     fn from(error: InvalidJson) -> Self {
+        Self::body(error.to_string())
+    }
+}
+
+impl From<InvalidXml> for Refusal {
+    fn from(error: InvalidXml) -> Self {
         Self::body(error.to_string())
     }
 }

@@ -133,6 +133,19 @@ pub(super) fn base64_key(text: &str) -> Option<Vec<u8>> {
     KEY_BASE64.decode(text).ok()
 }
 
+/// An AES-256 key as WeCom writes it: 43 characters of base64, whose last two bits mean nothing. `None`: it is none.
+#[must_use]
+pub(super) fn aes_key(text: &str) -> Option<[u8; 32]> {
+    const AES_BASE64: GeneralPurpose = GeneralPurpose::new(
+        &base64::alphabet::STANDARD,
+        GeneralPurposeConfig::new()
+            .with_decode_padding_mode(DecodePaddingMode::RequireNone)
+            .with_decode_allow_trailing_bits(true),
+    );
+    let bytes = zeroize::Zeroizing::new(AES_BASE64.decode(text).ok()?);
+    bytes.as_slice().try_into().ok()
+}
+
 /// Encodes a code for a header.
 #[must_use]
 pub(super) fn encode(code: &[u8], encoding: Encoding) -> String {
@@ -179,8 +192,18 @@ pub(super) fn within_window(text: &str, now: Timestamp, tolerance: Duration, hea
     within_window_ms(i128::from(seconds) * 1000, now, tolerance, header)
 }
 
-/// The same for a time in milliseconds.
-pub(super) fn within_window_ms(at_ms: i128, now: Timestamp, tolerance: Duration, header: &str) -> Result<(), Refusal> {
+/// The same for a timestamp in milliseconds.
+pub(super) fn within_window_millis(
+    text: &str,
+    now: Timestamp,
+    tolerance: Duration,
+    header: &str,
+) -> Result<(), Refusal> {
+    let millis = digits(text).ok_or_else(|| Refusal::signature(format!("{header} is not 1 to 18 digits")))?;
+    within_window_ms(i128::from(millis), now, tolerance, header)
+}
+
+fn within_window_ms(at_ms: i128, now: Timestamp, tolerance: Duration, header: &str) -> Result<(), Refusal> {
     let away = (i128::from(now.as_millisecond()) - at_ms).unsigned_abs();
     if away <= tolerance.as_millis() {
         return Ok(());

@@ -11,7 +11,7 @@ use super::fake::{Stage, inbound};
 use super::{Peer, platform};
 use crate::clock::{ManualClock, from_ms, rfc3339_seconds};
 use crate::document::Inbound;
-use crate::document::settings::{Encoding, HashAlgorithm};
+use crate::document::settings::{Encoding, HashAlgorithm, Jwks};
 use crate::secret::Secret;
 use std::sync::Arc;
 
@@ -40,6 +40,11 @@ pub(super) fn settings(platform: &str, fields: &Map<String, Value>) -> Inbound {
             "secret" => settings.secrets = texts(value).into_iter().map(Secret::new).collect(),
             "verifyToken" => settings.verify_tokens = texts(value).into_iter().map(Secret::new).collect(),
             "publicKey" => settings.public_keys = texts(value),
+            "encryptKey" => settings.encrypt_keys = texts(value).into_iter().map(Secret::new).collect(),
+            "corpId" => settings.corp_id = Some(value.as_str().unwrap().to_owned()),
+            "url" => settings.url = Some(value.as_str().unwrap().to_owned()),
+            "audience" => settings.audience = Some(value.as_str().unwrap().to_owned()),
+            "jwks" => settings.jwks = Some(Jwks::Inline(value.to_string())),
             "username" => settings.username = Some(value.as_str().unwrap().to_owned()),
             "verifySignature" => settings.verify_signature = value.as_bool().unwrap(),
             "maxBodyBytes" => settings.max_body_bytes = value.as_u64(),

@@ -12,9 +12,10 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::capture_connection;
 
-use super::clients::{Clients, ConnectError, Trace, is_local};
+use super::clients::{Clients, ConnectError, is_local};
 use super::payload;
 use super::prepared::PreparedSender;
+use super::wire::Trace;
 use crate::clock::Timestamp;
 use crate::event::Event;
 

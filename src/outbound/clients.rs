@@ -10,7 +10,6 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll};
@@ -22,21 +21,19 @@ use futures_util::future::BoxFuture;
 use http::Uri;
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name as HostName;
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio_rustls::client::TlsStream;
 use tower::Service;
 
 use super::SenderError;
 use super::egress::{self, Policy, Refused};
+use super::wire::{Io, Trace, Wire};
 use crate::document::settings::ClientTls;
 
 /// Below the 60 s after which common servers and load balancers close idle connections.
@@ -419,112 +416,4 @@ fn unwrapped(error: &(dyn std::error::Error + 'static)) -> ConnectError {
         cause = error.source();
     }
     ConnectError::Connect(error.to_string())
-}
-
-/// What was seen on a connection: is it one that the endpoint closed while it was idle?
-#[derive(Debug)]
-pub(super) struct Trace {
-    /// A request was written after an answer was read.
-    reused: AtomicBool,
-    /// Something was read after the last write.
-    answered: AtomicBool,
-    open: Arc<AtomicUsize>,
-}
-
-impl Trace {
-    /// Whether a request that failed on this connection failed before any byte of an answer, on a kept connection.
-    pub(super) fn is_stale(&self) -> bool {
-        self.reused.load(Relaxed) && !self.answered.load(Relaxed)
-    }
-
-    fn wrote(&self) {
-        if self.answered.swap(false, Relaxed) {
-            self.reused.store(true, Relaxed);
-        }
-    }
-}
-
-impl Drop for Trace {
-    fn drop(&mut self) {
-        self.open.fetch_sub(1, Relaxed);
-    }
-}
-
-/// A connection.
-pub(super) struct Wire {
-    io: Io,
-    trace: Arc<Trace>,
-    http2: bool,
-}
-
-enum Io {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-/// Calls a method of whichever it is.
-macro_rules! io {
-    ($self:ident.$method:ident($($argument:expr),*)) => {
-        match &mut $self.get_mut().io {
-            Io::Plain(io) => Pin::new(io).$method($($argument),*),
-            Io::Tls(io) => Pin::new(&mut **io).$method($($argument),*),
-        }
-    };
-}
-
-impl Connection for Wire {
-    fn connected(&self) -> Connected {
-        let connected = Connected::new().extra(Arc::clone(&self.trace));
-        if self.http2 {
-            connected.negotiated_h2()
-        } else {
-            connected
-        }
-    }
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buffer.filled().len();
-        let polled = match &mut this.io {
-            Io::Plain(io) => Pin::new(io).poll_read(cx, buffer),
-            Io::Tls(io) => Pin::new(&mut **io).poll_read(cx, buffer),
-        };
-        if buffer.filled().len() > before {
-            this.trace.answered.store(true, Relaxed);
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.trace.wrote();
-        io!(self.poll_write(cx, bytes))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        io!(self.poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        io!(self.poll_shutdown(cx))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match &self.io {
-            Io::Plain(io) => io.is_write_vectored(),
-            Io::Tls(io) => io.is_write_vectored(),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.trace.wrote();
-        io!(self.poll_write_vectored(cx, slices))
-    }
 }

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::attempt::{self, Delivery};
 use super::backoff::{Rng, millis};
+use super::change::{Notice, SenderChange};
 use super::clients::Clients;
 use super::egress::Policy;
 use super::limits::Limits;
@@ -22,7 +23,7 @@ use super::status::{DispatcherFigures, SenderStatus, micros};
 use crate::clock::SharedClock;
 use crate::document::settings::{Egress, OnDelete, Outbound};
 use crate::event::{Event, EventId, EventName, Name};
-use crate::store::{Attempt, DeadReason, SenderKey, Store, Wake, delivery_id};
+use crate::store::{Attempt, SenderKey, Store, Wake, delivery_id};
 
 /// Notices that wait to be taken; when nobody takes them, newer ones are dropped.
 pub const NOTICES: usize = 1024;
@@ -34,75 +35,6 @@ const TIMER_CHECK: Duration = if cfg!(test) {
 };
 /// Attempts in flight before the first `set_egress`: the document's defaults.
 const DEFAULT_BUDGET: (usize, usize) = (1024, 64);
-
-/// What happened to a sender, for the gateway's own events.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    /// Its last five attempts failed, or its breaker opened.
-    Failing {
-        /// Which.
-        sender: Name,
-    },
-    /// It delivers again.
-    Recovered {
-        /// Which.
-        sender: Name,
-    },
-    /// Its endpoint answered 410.
-    Suspended {
-        /// Which.
-        sender: Name,
-        /// Why.
-        reason: String,
-    },
-    /// It gave a delivery up.
-    Dead {
-        /// Which.
-        sender: Name,
-        /// The event.
-        event_id: String,
-        /// Why.
-        reason: DeadReason,
-        /// One line about it.
-        detail: String,
-    },
-}
-
-/// A change to what runs. Nothing of it can fail.
-#[derive(Debug)]
-pub enum SenderChange {
-    /// The sender runs with these settings from its next attempt on: made anew, updated, or taken back while it drains.
-    /// Queue, attempts, breaker and counters stay. A suspension is lifted, unless `suspended` says otherwise.
-    Put {
-        /// Its identity in the store.
-        key: SenderKey,
-        /// Its settings.
-        sender: Box<PreparedSender>,
-        /// The store's reason of a suspension that is to stay: at a start, where the entry is as it was. Where the entry
-        /// changed while no gateway ran, `Store::set_suspended` is the caller's to call.
-        suspended: Option<String>,
-        /// Whether the store may owe it something already; `false` saves a look at each of 100,000 idle senders.
-        owed: bool,
-    },
-    /// The sender could not be prepared (at a start): it keeps its backlog and attempts nothing.
-    Degraded {
-        /// Its identity in the store.
-        key: SenderKey,
-        /// Its name.
-        name: Name,
-        /// Why, without secrets.
-        reason: String,
-    },
-    /// The sender is gone from the document. Ends with `Store::close_sender`.
-    Remove {
-        /// Its identity in the store.
-        key: SenderKey,
-        /// Whether it delivers what it owes until then.
-        on_delete: OnDelete,
-        /// For how long at most.
-        drain_timeout: Duration,
-    },
-}
 
 /// What all senders share. Locks are taken in this order: slots, one slot's state, timers.
 pub(super) struct Shared {

@@ -16,6 +16,7 @@
 mod attempt;
 mod backoff;
 mod breaker;
+mod change;
 mod clients;
 mod dispatcher;
 mod egress;
@@ -29,12 +30,14 @@ mod sign;
 mod slot;
 mod status;
 mod verdict;
+mod wire;
 
 #[cfg(test)]
 mod tests;
 
 pub use breaker::BreakerState;
-pub use dispatcher::{Dispatcher, NOTICES, Notice, SenderChange};
+pub use change::{Notice, SenderChange};
+pub use dispatcher::{Dispatcher, NOTICES};
 pub use egress::Refused;
 pub use prepared::{PreparedSender, SenderError};
 pub use status::{DispatcherFigures, Histogram, SenderState, SenderStatus};

@@ -64,6 +64,8 @@ pub mod reasons {
     pub const STORE_PRESSURE: &str = "StorePressure";
     /// The operating system cannot watch files: changes come by `openclaw apply` and SIGHUP alone.
     pub const UNWATCHED: &str = "Unwatched";
+    /// The operating system gives no events: files are looked at every two seconds.
+    pub const POLLED: &str = "Polled";
     /// The file is bind-mounted by itself: a file renamed over it on the host is never seen.
     pub const BIND_MOUNTED: &str = "BindMounted";
 }

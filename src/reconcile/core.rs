@@ -70,6 +70,7 @@ impl Core {
                 Some(_) = changes.recv() => self.look().await,
             }
             watcher.set_paths(self.watched.paths());
+            self.say_watching(watcher.fault());
         }
         Stopped { running: self.running }
     }

@@ -257,6 +257,12 @@ impl Reconciler {
         self.ask(|reply| Command::Reload { reply }).await
     }
 
+    /// Whether the reconciler has ended: the gateway stops.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.commands.is_closed()
+    }
+
     /// The path of the document.
     #[must_use]
     pub fn path(&self) -> PathBuf {

@@ -11,6 +11,7 @@ use crate::inbound::Routes;
 use super::commit::url;
 use super::condition::{reasons, types};
 use super::core::{Core, load};
+use super::settle::is_own_mount;
 use super::view::View;
 use super::{Proposal, Rejected, fingerprint};
 
@@ -123,6 +124,29 @@ impl Core {
             (reasons::OK, "")
         };
         self.condition(types::APPLIED, !waits, reason, message);
+    }
+
+    /// Whether the files are watched by events, by polling alone, or (a bind-mounted single file) perhaps in vain.
+    pub(super) fn say_watching(&mut self, fault: Option<String>) {
+        let standing = self.view.load();
+        let standing = standing.conditions.get(types::WATCHING);
+        if standing.is_some_and(|condition| !condition.status) {
+            return;
+        }
+        let mounted = is_own_mount(&self.path).then_some(
+            "the document is mounted as a single file: one that is renamed over it outside is never seen; mount its directory",
+        );
+        let (reason, message) = match (mounted, fault) {
+            (Some(why), _) => (reasons::BIND_MOUNTED, why.to_owned()),
+            (None, Some(why)) => (reasons::POLLED, why),
+            (None, None) => (reasons::OK, String::new()),
+        };
+        if standing.is_none_or(|condition| condition.reason != reason) {
+            if reason != reasons::OK {
+                warn!(path = %self.path.display(), "{message}");
+            }
+            self.condition(types::WATCHING, true, reason, message);
+        }
     }
 
     pub(super) fn say_unreadable(&mut self, why: &str) {

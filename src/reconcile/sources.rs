@@ -25,11 +25,13 @@ impl Core {
         }
         let document_moved = sha256 != self.seen;
         self.seen.clone_from(&sha256);
+        let waits = view
+            .waiting
+            .as_ref()
+            .is_some_and(|sha256| *sha256 != view.generation.sha256);
         let (document, cause) = match moved {
             // A secret or a certificate of what runs changed; whatever waits goes on waiting.
-            Some(cause) if !document_moved && (view.waiting.is_none() || view.manual) => {
-                (view.document.to_vec(), cause)
-            }
+            Some(cause) if !document_moved && (!waits || view.manual) => (view.document.to_vec(), cause),
             _ => (bytes, Cause::File),
         };
         if document_moved && view.manual {

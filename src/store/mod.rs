@@ -107,7 +107,8 @@ pub trait Store: Send + Sync + 'static {
     /// Gives back claimed deliveries untouched.
     async fn release(&self, sender: SenderKey, seqs: Vec<Seq>) -> Result<()>;
 
-    /// Ends a draining sender: what it is still owed becomes dead letters with reason `deleted`. Returns how many.
+    /// Ends a draining sender: what it is still owed becomes dead letters with reason `deleted`. Returns how many. One that
+    /// was not removed, or was taken back, stays as it is.
     async fn close_sender(&self, sender: SenderKey) -> Result<u64>;
 
     /// Suspends a sender (410, 401 of an agent hook) with the reason, or lifts it with `None`. Survives restarts.

@@ -10,16 +10,20 @@
 )] // tests read better so
 
 mod bad_documents;
+mod certificates;
 mod documents_on_disk;
 mod harness;
 mod kill_loses_nothing;
 mod load;
+mod operations;
 mod plan_and_apply;
 mod prepare_fails;
 mod python_verifies;
 mod reload_loses_nothing;
 mod retries;
+mod secrets_stay_secret;
 mod tidy;
 mod tour;
 mod vector_core;
 mod vectors;
+mod webhooks;

@@ -156,11 +156,13 @@ fn the_readmes_tour_is_true_word_for_word() {
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
     let document = std::fs::read_to_string(root.join("openclaw.yaml")).unwrap();
     // The README's ports may be taken on this machine: the tour runs on ports that are free.
-    let ports: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let ports: Vec<_> = ports
-        .iter()
-        .map(|port| port.local_addr().unwrap().port().to_string())
-        .collect();
+    let ports: Vec<String> = {
+        let taken: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        taken
+            .iter()
+            .map(|port| port.local_addr().unwrap().port().to_string())
+            .collect()
+    };
     let here = |text: &str| {
         ["8790", "8791", "8792"]
             .iter()

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -15,16 +16,39 @@ use serde_json::value::RawValue;
 use crate::harness::Gateway;
 use crate::vector_core::{Case, Reply, SeenEvent, differences, groups};
 
-/// The platforms of this release.
-const PLATFORMS: [&str; 9] = [
-    "basic", "discord", "generic", "github", "openclaw", "slack", "standard", "telegram", "token",
-];
+/// Every file of known answers, by its platform.
+fn files() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn every_platform_has_known_answers_and_is_on_its_page() {
+    let mut platforms: Vec<&str> = openclaw::document::platforms::all()
+        .map(|platform| platform.name)
+        .collect();
+    platforms.sort_unstable();
+    assert_eq!(files(), platforms);
+    let page = include_str!("../../docs/platforms.md");
+    for platform in platforms {
+        assert!(
+            page.contains(&format!("\n| `{platform}`")),
+            "docs/platforms.md leaves out {platform}"
+        );
+    }
+}
 
 #[test]
 fn every_known_answer_holds_over_http() {
     let mut wrong = Vec::new();
-    for platform in PLATFORMS {
-        for group in groups(platform) {
+    for platform in files() {
+        for group in groups(&platform) {
             wrong.extend(run(&group));
         }
     }

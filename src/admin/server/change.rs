@@ -8,14 +8,18 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::read::{no_event, sender, since};
 use super::{Answer, Api, Failure, State};
-use crate::admin::wire::{ApplyOutcome, ApplyRequest, DiagnosticRow, PlanDocument, PlanRequest, Problem};
+use crate::admin::wire::{
+    ApplyOutcome, ApplyRequest, DiagnosticRow, PlanDocument, PlanRequest, Problem, PurgeRequest, Purged, ReplayRequest,
+    Replayed,
+};
 use crate::document::{self, Severity};
 use crate::event::{Event, EventId, EventName, Name};
 use crate::plan::render::{Base, DocumentRow, Drift};
 use crate::plan::{self};
 use crate::reconcile::{Outcome, Planned, Proposal, Rejected};
-use crate::store::{Append, Cause, DedupeKey, NewEvent};
+use crate::store::{Append, Cause, DeadQuery, DedupeKey, NewEvent, Replay};
 
 /// The scope of the API's own delivery keys: no webhook can have that name.
 const API_SCOPE: &str = "api:";
@@ -28,7 +32,7 @@ const MOST_EVENTS: usize = 1000;
 
 type Body<T> = Result<Json<T>, JsonRejection>;
 
-fn read<T>(body: Body<T>) -> Answer<T> {
+pub(super) fn read<T>(body: Body<T>) -> Answer<T> {
     body.map(|Json(value)| value).map_err(|e| {
         let status = if e.status() == StatusCode::PAYLOAD_TOO_LARGE {
             e.status()
@@ -233,6 +237,36 @@ pub(super) async fn resume(api: State, Path(name): Path<String>) -> Answer<Json<
     let key = key.ok_or_else(|| Failure::not_found(format!("there is no outbound webhook `{name}` in what runs")))?;
     let was_suspended = api.dispatcher.resume(key);
     Ok(Json(serde_json::json!({ "resumed": was_suspended })))
+}
+
+pub(super) async fn replay(api: State, body: Body<ReplayRequest>) -> Answer<Json<Replayed>> {
+    let request = read(body)?;
+    if let Some(id) = &request.event
+        && api.store.story(id).await?.is_none()
+    {
+        return Err(no_event(id));
+    }
+    let replay = Replay {
+        sender: sender(&api.reconciler.view(), Some(&request.sender))?,
+        failed: request.failed,
+        event_id: request.event,
+        since_ms: since(&api, "since", request.since.as_deref())?,
+        now_ms: api.clock.now_ms(),
+    };
+    let owed = api.store.replay(replay).await?;
+    Ok(Json(Replayed { owed }))
+}
+
+pub(super) async fn purge(api: State, body: Body<PurgeRequest>) -> Answer<Json<Purged>> {
+    let request = read(body)?;
+    let query = DeadQuery {
+        sender: sender(&api.reconciler.view(), request.sender.as_deref())?,
+        event_id: request.event,
+        before_ms: since(&api, "before", request.before.as_deref())?,
+        ..DeadQuery::default()
+    };
+    let purged = api.store.purge_dead(query).await?;
+    Ok(Json(Purged { purged }))
 }
 
 /// An event to publish.

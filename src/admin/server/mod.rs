@@ -3,8 +3,11 @@
 mod change;
 mod guard;
 mod metrics;
+mod probe;
 mod read;
 mod show;
+mod stream;
+mod test;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +20,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
+use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
 use crate::admin::wire::Problem;
@@ -43,6 +47,8 @@ pub(super) struct Api {
     routes: Arc<Routes>,
     dispatcher: Arc<Dispatcher>,
     clock: SharedClock,
+    /// Open streams of events: at most [`stream::STREAMS`].
+    streams: Arc<Semaphore>,
 }
 
 /// The state that axum hands to each handler.
@@ -73,6 +79,7 @@ impl Server {
             routes,
             dispatcher,
             clock,
+            streams: Arc::new(Semaphore::new(stream::STREAMS)),
         });
         Arc::new(Self {
             router: router(api),
@@ -91,9 +98,14 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/webhooks", get(read::webhooks))
         .route("/v1/webhooks/{direction}/{name}", get(read::webhook))
         .route("/v1/webhooks/outbound/{name}/resume", post(change::resume))
+        .route("/v1/webhooks/outbound/{name}/test", post(test::outbound))
+        .route("/v1/webhooks/inbound/{name}/test", post(test::inbound))
         .route("/v1/generations", get(read::generations))
         .route("/v1/logs", get(read::logs))
         .route("/v1/dead", get(read::dead))
+        .route("/v1/dead/purge", post(change::purge))
+        .route("/v1/replay", post(change::replay))
+        .route("/v1/events/stream", get(stream::events))
         .route("/v1/events", get(read::events).post(change::publish))
         .route("/v1/events/{id}", get(read::story))
         .route("/v1/plan", post(change::plan))

@@ -4,11 +4,12 @@ use axum::Json;
 use axum::extract::{Path, Query};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use jiff::{Timestamp, ZonedDateTime};
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{Answer, Api, Failure, State, show};
 use crate::admin::wire::{Listing, Status, WebhookDetail, WebhookRow};
+use crate::clock::last_midnight;
 use crate::document::Address;
 use crate::event::Name;
 use crate::reconcile::View;
@@ -133,7 +134,8 @@ pub(super) async fn webhook(
     };
     match &address {
         Address::Inbound(name) => {
-            detail.route = Some(api.store.route_figures(name.as_str(), midnight()).await?);
+            let midnight = last_midnight(api.clock.now()).as_millisecond();
+            detail.route = Some(api.store.route_figures(name.as_str(), midnight).await?);
             detail.counters = api.routes.figures(name).map(|figures| show::counters(&figures));
         }
         Address::Outbound(name) => {
@@ -145,14 +147,6 @@ pub(super) async fn webhook(
         _ => {}
     }
     Ok(Json(detail))
-}
-
-/// The last midnight of the gateway's own time zone: what "today" means to whoever looks.
-fn midnight() -> i64 {
-    let now = ZonedDateTime::now();
-    now.start_of_day()
-        .map_or_else(|_| now.timestamp(), |day| day.timestamp())
-        .as_millisecond()
 }
 
 pub(super) async fn generations(api: State, query: Query<PageQuery>) -> Answer<Json<Listing<Generation>>> {
@@ -183,7 +177,7 @@ pub(super) async fn logs(api: State, Query(query): Query<LogsQuery>) -> Answer<J
         route: query.route,
         failed: query.failed,
         status: query.status,
-        since_ms: since(&api, query.since.as_deref())?,
+        since_ms: since(&api, "since", query.since.as_deref())?,
         page,
     };
     Ok(Json(api.store.logs(log).await?))
@@ -209,7 +203,7 @@ pub(super) async fn dead(api: State, Query(query): Query<DeadLettersQuery>) -> A
     let dead = DeadQuery {
         sender: sender(&view, query.sender.as_deref())?,
         event_id: query.event,
-        since_ms: since(&api, query.since.as_deref())?,
+        since_ms: since(&api, "since", query.since.as_deref())?,
         before_ms: None,
         page,
     };
@@ -237,7 +231,7 @@ pub(super) async fn events(api: State, Query(query): Query<EventsQuery>) -> Answ
         undelivered: query.undelivered,
         name: query.event,
         source: query.source,
-        since_ms: since(&api, query.since.as_deref())?,
+        since_ms: since(&api, "since", query.since.as_deref())?,
         page,
     };
     Ok(Json(api.store.events(events).await?))
@@ -245,9 +239,11 @@ pub(super) async fn events(api: State, Query(query): Query<EventsQuery>) -> Answ
 
 pub(super) async fn story(api: State, Path(id): Path<String>) -> Answer<Json<Story>> {
     let story = api.store.story(&id).await?;
-    story
-        .map(Json)
-        .ok_or_else(|| Failure::not_found(format!("there is no event `{id}`: it may be older than the retention")))
+    story.map(Json).ok_or_else(|| no_event(&id))
+}
+
+pub(super) fn no_event(id: &str) -> Failure {
+    Failure::not_found(format!("there is no event `{id}`: it may be older than the retention"))
 }
 
 /// A sender that runs, by its name.
@@ -259,7 +255,7 @@ pub(super) fn sender(view: &View, name: Option<&str>) -> Answer<Option<SenderKey
 }
 
 /// A time: RFC 3339, or how long ago (`15m`, `24h`, `7d`).
-fn since(api: &Api, text: Option<&str>) -> Answer<Option<i64>> {
+pub(super) fn since(api: &Api, what: &str, text: Option<&str>) -> Answer<Option<i64>> {
     let Some(text) = text else { return Ok(None) };
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(Some(at.as_millisecond()));
@@ -271,7 +267,7 @@ fn since(api: &Api, text: Option<&str>) -> Answer<Option<i64>> {
                 .saturating_sub(i64::try_from(ago_ms).unwrap_or(i64::MAX)),
         )),
         None => Err(Failure::bad_request(format!(
-            "since: `{text}` is neither a time (RFC 3339) nor a duration such as 24h"
+            "{what}: `{text}` is neither a time (RFC 3339) nor a duration such as 24h"
         ))),
     }
 }

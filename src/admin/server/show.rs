@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::Api;
 use crate::admin::wire::{
-    Attention, Condition, ConditionStatus, Direction, DocumentState, DocumentStatus, Mode, RouteCounters, SenderLive,
-    WebhookRow, WebhookState,
+    Attention, Condition, ConditionStatus, DocumentState, DocumentStatus, Mode, RouteCounters, SenderLive, WebhookRow,
+    WebhookState,
 };
 use crate::document::{Address, Resource, Value};
 use crate::event::Name;
@@ -65,71 +65,12 @@ pub(super) fn document_status(view: &View) -> DocumentStatus {
 
 /// One webhook of what runs, as a listing shows it.
 pub(super) fn row(api: &Api, view: &View, address: &Address, resource: &Resource) -> Option<WebhookRow> {
-    let text = |field: &str| {
-        resource
-            .effective(field)
-            .and_then(|value| value.as_text().map(str::to_owned))
+    let mut row = WebhookRow::of(address, resource)?;
+    (row.state, row.reason) = match address {
+        Address::Outbound(name) => sender_state(view, address, api.dispatcher.status(name).as_ref()),
+        _ => route_state(view, address, resource),
     };
-    let shown = |field: &str| {
-        resource
-            .shown(field)
-            .and_then(|value| value.as_text().map(str::to_owned))
-    };
-    Some(match address {
-        Address::Inbound(name) => {
-            let (state, reason) = route_state(view, address, resource);
-            WebhookRow {
-                direction: Direction::Inbound,
-                name: name.to_string(),
-                state,
-                reason,
-                path: text("path"),
-                url: text("url"),
-                channel: text("channel"),
-                platform: text("platform"),
-                verify_signature: Some(resource.effective("verifySignature") != Some(Value::Bool(false))),
-                events: None,
-                retries: None,
-            }
-        }
-        Address::Outbound(name) => {
-            let status = api.dispatcher.status(name);
-            let (state, reason) = sender_state(view, address, status.as_ref());
-            WebhookRow {
-                direction: Direction::Outbound,
-                name: name.to_string(),
-                state,
-                reason,
-                path: None,
-                url: shown("url"),
-                channel: None,
-                platform: None,
-                verify_signature: None,
-                events: Some(texts(resource.effective("events"))),
-                retries: Some(retries(resource)),
-            }
-        }
-        _ => return None,
-    })
-}
-
-fn texts(value: Option<Value>) -> Vec<String> {
-    match value {
-        Some(Value::List(items)) => items
-            .iter()
-            .filter_map(|item| item.as_text().map(str::to_owned))
-            .collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// How many retries follow the first attempt: of the list, or of the law.
-fn retries(resource: &Resource) -> u32 {
-    match (resource.effective("retries"), resource.effective("retrySchedule")) {
-        (Some(Value::Integer(retries)), _) => u32::try_from(retries).unwrap_or(0),
-        (_, Some(Value::List(delays))) => u32::try_from(delays.len()).unwrap_or(u32::MAX),
-        _ => 0,
-    }
+    Some(row)
 }
 
 fn route_state(view: &View, address: &Address, resource: &Resource) -> (WebhookState, Option<String>) {

@@ -27,15 +27,23 @@ fn every_command_has_help_with_an_example() {
     let mut root = Cli::command().term_width(100);
     help.push_str(&root.render_long_help().to_string());
     root.build();
-    for command in root.get_subcommands_mut() {
+    help_below(&mut root, "", &mut help);
+    insta::assert_snapshot!("help", help);
+}
+
+/// The help of each command below this one, and of those below them.
+fn help_below(above: &mut clap::Command, path: &str, help: &mut String) {
+    for command in above.get_subcommands_mut() {
+        let path = format!("{path} {}", command.get_name());
         let text = command.render_long_help().to_string();
         assert!(text.contains("Examples:\n  openclaw "), "{text}");
+        assert!(text.contains(&format!("  openclaw{path}")), "{text}");
         // The global options are the same everywhere.
         let (own, rest) = text.split_once("Global options:\n").unwrap();
         let examples = &rest[rest.find("Examples:\n").unwrap()..];
-        help.extend(["\n======== ", command.get_name(), "\n", own, examples]);
+        help.extend(["\n========", &path, "\n", own, examples]);
+        help_below(command, &path, help);
     }
-    insta::assert_snapshot!("help", help);
 }
 
 #[test]

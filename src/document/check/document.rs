@@ -223,7 +223,7 @@ impl Check {
         if let Some(node) = parts.get("inbound") {
             self.each("inbound", node, place, |check, name, entry, place| {
                 let slots = check.inbound(name, entry, place, &mut inside)?;
-                let resource = resource(fields::known_section("inbound"), slots);
+                let resource = resource(fields::known_section("inbound"), slots).placed(entry.at);
                 desired.resources.insert(Address::Inbound(name.clone()), resource);
                 Some(())
             });
@@ -232,7 +232,7 @@ impl Check {
         if let Some(node) = parts.get("outbound") {
             self.each("outbound", node, place, |check, name, entry, place| {
                 let slots = check.outbound(entry, place, &inside)?;
-                let resource = resource(fields::known_section("outbound"), slots);
+                let resource = resource(fields::known_section("outbound"), slots).placed(entry.at);
                 desired.resources.insert(Address::Outbound(name.clone()), resource);
                 Some(())
             });

@@ -10,9 +10,9 @@ use super::slots::{Slot, Slots};
 use super::{Check, Code, Fault};
 use crate::document::fields::known_section;
 use crate::document::platforms::{self, Keys, Platform};
+use crate::document::reference;
 use crate::document::text::Entry;
 use crate::document::value::Value;
-use crate::document::{form, reference};
 use crate::event::Name;
 
 impl Check {
@@ -26,7 +26,7 @@ impl Check {
     ) -> Option<Vec<Option<Value>>> {
         let span = entry.at..entry.end;
         let mut slots = self.slots(known_section("inbound").fields, &entry.value, place)?;
-        let platform = self.platform(name, &slots, &around.defaults, &span, place)?;
+        let platform = platform_of(name, &slots, &around.defaults)?;
 
         for special in platforms::SPECIAL_FIELDS {
             if let Some(slot) = slots.get(special).filter(|_| !platform.fits(special)) {
@@ -50,8 +50,8 @@ impl Check {
                 slots.values[index].clone_from(default);
             }
         }
-        self.key_material(platform, &slots, &span, place);
         self.derive(name, platform, &mut slots, &span, place, around);
+        self.key_material(platform, &slots, &span, place);
         Some(
             slots
                 .values
@@ -59,32 +59,6 @@ impl Check {
                 .map(|slot| slot.map(|slot| slot.value))
                 .collect(),
         )
-    }
-
-    fn platform(
-        &mut self,
-        name: &Name,
-        slots: &Slots,
-        defaults: &Slots,
-        span: &Range<u32>,
-        place: &Place<'_>,
-    ) -> Option<&'static Platform> {
-        if slots.is_faulty("platform") {
-            return None; // without a platform nothing else can be said
-        }
-        let written = slots.text("platform").or(defaults.text("platform"));
-        if let Some(written) = written {
-            return platforms::find(written);
-        }
-        let platform =
-            platforms::find(name.as_str()).unwrap_or_else(|| platforms::find("generic").expect("in the table"));
-        if !platform.implemented {
-            let fault =
-                form::not_yet_platform(platform.name).hint("set `platform` if another one is meant by this name");
-            self.report(&place.key("platform"), span, fault);
-            return None;
-        }
-        Some(platform)
     }
 
     fn key_material(&mut self, platform: &'static Platform, slots: &Slots, span: &Range<u32>, place: &Place<'_>) {
@@ -104,7 +78,12 @@ impl Check {
             );
         } else {
             let missing: Vec<&str> = match platform.keys {
-                Keys::All(fields) => fields.iter().copied().filter(|f| !has(slots, f)).collect(),
+                // Without a right path nothing can be said of the URL that follows from it.
+                Keys::All(fields) => fields
+                    .iter()
+                    .copied()
+                    .filter(|f| !(has(slots, f) || *f == "url" && slots.is_faulty("path")))
+                    .collect(),
                 Keys::Any(fields) if fields.iter().any(|f| has(slots, f)) => Vec::new(),
                 Keys::Any(fields) => fields[..1].to_vec(),
             };
@@ -119,13 +98,7 @@ impl Check {
                 self.report(&place.key(field), span, fault);
             }
             self.generic_header(platform, slots, span, place);
-        }
-        if let Some(weak) = platform.weak {
-            self.report(
-                place,
-                span,
-                Fault::new(Code::WeakPlatform, weak).hint("restrict the senders with `allowFrom`"),
-            );
+            self.weak_scheme(platform, slots, span, place);
         }
         if platform.name == "telegram" {
             let fault = Fault::new(
@@ -136,6 +109,19 @@ impl Check {
             self.report(place, span, fault);
         }
         self.literals(platform, slots, place);
+    }
+
+    /// What an attacker can do, unless the document has done what can be done against it.
+    fn weak_scheme(&mut self, platform: &Platform, slots: &Slots, span: &Range<u32>, place: &Place<'_>) {
+        let Some(weak) = platform.weak else { return };
+        let restricted = slots
+            .get("allowFrom")
+            .is_some_and(|slot| !matches!(&slot.value, Value::List(networks) if networks.is_empty()));
+        let signs = platform.name == "gitlab" && texts(slots, "secret").all(|secret| secret.starts_with("whsec_"));
+        if !restricted && !signs {
+            let fault = Fault::new(Code::WeakPlatform, weak).hint("restrict the senders with `allowFrom`");
+            self.report(place, span, fault);
+        }
     }
 
     /// `signature.header` of a generic source has no default.
@@ -186,16 +172,11 @@ impl Check {
 
     /// What can be said of literals; what a reference leads to is checked when it is resolved.
     fn literals(&mut self, platform: &Platform, slots: &Slots, place: &Place<'_>) {
-        for field in ["secret", "publicKey"] {
-            let Some(Slot { value, at, .. }) = slots.get(field) else {
+        for field in KEY_FORMS {
+            let Some(Slot { at, .. }) = slots.get(field) else {
                 continue;
             };
-            let many = if let Value::List(items) = value {
-                &**items
-            } else {
-                std::slice::from_ref(value)
-            };
-            for literal in many.iter().filter_map(Value::as_text) {
+            for literal in texts(slots, field) {
                 if reference::has_reference(literal) {
                     continue;
                 }
@@ -216,16 +197,13 @@ impl Check {
         place: &Place<'_>,
         around: &mut Webhooks<'_>,
     ) {
-        if let Some(slot) = slots
-            .get("channel")
-            .filter(|slot| slot.value.as_text().is_some_and(|text| text.trim().is_empty()))
-        {
-            let at = slot.at.clone();
-            self.report(
-                &place.key("channel"),
-                &at,
-                Fault::new(Code::Blank, "the channel is blank"),
-            );
+        for field in ["channel", "audience"] {
+            let blank = |slot: &&Slot| slot.value.as_text().is_some_and(|text| text.trim().is_empty());
+            if let Some(slot) = slots.get(field).filter(blank) {
+                let fault = Fault::new(Code::Blank, format!("the {field} is blank"));
+                let at = slot.at.clone();
+                self.report(&place.key(field), &at, fault);
+            }
         }
         if slots.get("channel").is_none() {
             slots.set("channel", Value::text(name.as_str()));
@@ -261,9 +239,30 @@ impl Check {
     }
 }
 
+/// The platform that the document names, or the name is, else `generic`.
+fn platform_of(name: &Name, slots: &Slots, defaults: &Slots) -> Option<&'static Platform> {
+    if slots.is_faulty("platform") {
+        return None; // without a platform nothing else can be said
+    }
+    match slots.text("platform").or(defaults.text("platform")) {
+        Some(written) => platforms::find(written),
+        None => platforms::find(name.as_str()).or_else(|| platforms::find("generic")),
+    }
+}
+
 /// Right or wrong: a wrong value was reported already.
 fn has(slots: &Slots, field: &str) -> bool {
     slots.is_named(field) || slots.get(field).is_some()
+}
+
+/// The literals and references of a field of keys.
+fn texts<'s>(slots: &'s Slots, field: &str) -> impl Iterator<Item = &'s str> {
+    let values = match slots.get(field).map(|slot| &slot.value) {
+        Some(Value::List(items)) => &**items,
+        Some(one) => std::slice::from_ref(one),
+        None => &[],
+    };
+    values.iter().filter_map(Value::as_text)
 }
 
 /// What a platform is verified with, in words.
@@ -291,15 +290,45 @@ fn needs(platform: &Platform) -> String {
 
 /// Where the value is to be found.
 fn find_it(platform: &str, field: &str) -> String {
-    match (platform, field) {
-        ("telegram", _) => "choose one, and give it to Telegram's `setWebhook` as `secret_token`".to_owned(),
-        ("discord", _) => "it is in the Discord developer portal: General Information, Public Key".to_owned(),
-        ("slack", _) => "it is on the app's page: Basic Information, Signing Secret".to_owned(),
-        ("github", _) => "choose one, and enter it at GitHub: Settings, Webhooks, Secret".to_owned(),
-        (_, "username") => "write `username: …`".to_owned(),
-        _ => format!("write `{field}: {{ env: NAME }}`, or `verifySignature: false` for a first try"),
-    }
+    let place = match (platform, field) {
+        ("telegram", _) => "choose one, and give it to Telegram's `setWebhook` as `secret_token`",
+        ("discord", _) => "it is in the Discord developer portal: General Information, Public Key",
+        ("slack", _) => "it is on the app's page: Basic Information, Signing Secret",
+        ("whatsapp", "verifyToken") => "choose one, and enter it beside the callback URL in Meta's app dashboard",
+        ("whatsapp", _) => "it is in Meta's app dashboard: App settings, Basic, App secret",
+        ("line", _) => "it is in the LINE Developers Console: the channel's Basic settings, Channel secret",
+        ("feishu", _) => "it is in the developer console: Events & Callbacks, Encryption Strategy",
+        ("dingtalk", _) => "it is in the developer console: the app's credentials, AppSecret",
+        ("wecom", "corpId") => "it is in the admin console: My Company, Company ID; for an AI bot write `corpId: \"\"`",
+        ("wecom", "encryptKey") => "it is the EncodingAESKey beside the callback URL in WeCom's admin console",
+        ("wecom", _) => "it is the Token beside the callback URL in WeCom's admin console",
+        ("github", _) => "choose one, and enter it at GitHub: Settings, Webhooks, Secret",
+        ("gitlab", _) => "choose one, and enter it at GitLab: Settings, Webhooks",
+        ("stripe", _) => "it is in Stripe's Workbench: Webhooks, the endpoint, Signing secret",
+        ("shopify", _) => "it is the app's client secret",
+        ("twilio", "url") => {
+            "write the URL as Twilio's console has it, or set `server.publicUrl`: it is part of what is signed"
+        }
+        ("twilio", _) => "it is in Twilio's console: Account Info, Auth Token",
+        ("openclaw-cron", _) => "it is the assistant's `cron.webhookToken`",
+        ("googlechat", _) => {
+            "it is the authentication audience of the Chat app in the Google Cloud console: the endpoint's URL or the project's number"
+        }
+        ("msteams", _) => "it is the bot's Microsoft App ID",
+        ("mattermost", _) => "Mattermost shows the token where the outgoing webhook or slash command is made",
+        ("synology-chat", _) => "Synology Chat shows the token where the outgoing webhook is made",
+        ("nextcloud-talk", _) => "it is the secret that `occ talk:bot:install` was given",
+        ("zalo", _) => "choose one of 8 to 256 characters, and give it to Zalo's `setWebhook` as `secret_token`",
+        ("qqbot", _) => "it is the bot's AppSecret on QQ's open platform",
+        ("bluebubbles", _) => "it is the password of the BlueBubbles server",
+        (_, "username") => "write `username: …`",
+        _ => return format!("write `{field}: {{ env: NAME }}`, or `verifySignature: false` for a first try"),
+    };
+    place.to_owned()
 }
+
+/// The fields of keys that have a form.
+pub(in crate::document) const KEY_FORMS: [&str; 3] = ["secret", "publicKey", "encryptKey"];
 
 /// Whether a key has the form that its platform needs; the reason never holds the key.
 pub(in crate::document) fn key_form(platform: &str, field: &str, key: &str) -> Result<(), String> {
@@ -313,20 +342,27 @@ pub(in crate::document) fn key_form(platform: &str, field: &str, key: &str) -> R
             fits.then_some(())
                 .ok_or_else(|| "Telegram's secret has 1 to 256 characters of A-Z a-z 0-9 _ -".to_owned())
         }
-        ("discord", "publicKey") => {
-            let fits = key.len() == 64 && key.bytes().all(|b| b.is_ascii_hexdigit());
+        ("discord", "publicKey") => match hex::decode(key) {
+            Ok(bytes) if bytes.len() == 32 => ed25519_key(&bytes),
+            _ => Err("Discord's public key has 64 hex digits".to_owned()),
+        },
+        ("standard", "publicKey") => match key.strip_prefix("whpk_").map(base64) {
+            Some(Ok(bytes)) if bytes.len() == 32 => ed25519_key(&bytes),
+            _ => Err("the public key is `whpk_` and the base64 of 32 bytes".to_owned()),
+        },
+        ("wecom", "encryptKey") => {
+            let fits = key.len() == 43
+                && key
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'));
             fits.then_some(())
-                .ok_or_else(|| "Discord's public key has 64 hex digits".to_owned())
+                .ok_or_else(|| "WeCom's EncodingAESKey has 43 characters of A-Z a-z 0-9".to_owned())
         }
-        ("standard", "publicKey") => {
-            let fits = key
-                .strip_prefix("whpk_")
-                .and_then(|text| base64(text).ok())
-                .is_some_and(|key| key.len() == 32);
-            fits.then_some(())
-                .ok_or_else(|| "the public key is `whpk_` and the base64 of 32 bytes".to_owned())
-        }
-        ("standard" | "openclaw", "secret") => match key.strip_prefix("whsec_") {
+        ("zalo", "secret") => (8..=256)
+            .contains(&key.chars().count())
+            .then_some(())
+            .ok_or_else(|| "Zalo's secret token has 8 to 256 characters".to_owned()),
+        ("standard" | "openclaw" | "gitlab", "secret") => match key.strip_prefix("whsec_") {
             Some(text) => match base64(text) {
                 Ok(bytes) if !bytes.is_empty() => Ok(()),
                 _ => Err("what follows `whsec_` is not base64".to_owned()),
@@ -334,5 +370,14 @@ pub(in crate::document) fn key_form(platform: &str, field: &str, key: &str) -> R
             None => Ok(()),
         },
         _ => Ok(()),
+    }
+}
+
+/// Not every 32 bytes are a key, and some keys take any signature for right.
+fn ed25519_key(bytes: &[u8]) -> Result<(), String> {
+    let key = bytes.try_into().ok().map(ed25519_dalek::VerifyingKey::from_bytes);
+    match key {
+        Some(Ok(key)) if !key.is_weak() => Ok(()),
+        _ => Err("the public key is no Ed25519 key".to_owned()),
     }
 }

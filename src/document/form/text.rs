@@ -237,27 +237,15 @@ pub(in crate::document) fn event_rank(text: &str) -> usize {
 }
 
 fn platform(text: &str) -> Result<Value, Fault> {
-    match platforms::find(text) {
-        Some(platform) if platform.implemented => Ok(Value::text(platform.name)),
-        Some(platform) => Err(not_yet_platform(platform.name)),
-        None => {
-            let names = || platforms::all().flat_map(|p| std::iter::once(p.name).chain(p.aliases.iter().copied()));
-            let fault = Fault::new(Code::UnknownPlatform, format!("unknown platform `{}`", plain(text)));
-            Err(match nearest(text, names()) {
-                Some(right) => fault.hint(format!("did you mean `{right}`?")),
-                None => fault.hint(format!("the platforms are {}", names().collect::<Vec<_>>().join(", "))),
-            })
-        }
+    if let Some(platform) = platforms::find(text) {
+        return Ok(Value::text(platform.name));
     }
-}
-
-pub(in crate::document) fn not_yet_platform(name: &str) -> Fault {
-    let now: Vec<_> = platforms::all().filter(|p| p.implemented).map(|p| p.name).collect();
-    Fault::new(
-        Code::NotYet,
-        format!("the platform `{name}` is not supported by this version yet"),
-    )
-    .hint(format!("this version has {}", now.join(", ")))
+    let names = || platforms::all().flat_map(|p| std::iter::once(p.name).chain(p.aliases.iter().copied()));
+    let fault = Fault::new(Code::UnknownPlatform, format!("unknown platform `{}`", plain(text)));
+    Err(match nearest(text, names()) {
+        Some(right) => fault.hint(format!("did you mean `{right}`?")),
+        None => fault.hint(format!("the platforms are {}", names().collect::<Vec<_>>().join(", "))),
+    })
 }
 
 fn signature_template(text: &str) -> Result<(), Fault> {

@@ -41,6 +41,7 @@ pub fn resolve_inbound(name: &Name, resource: &Resource, lookup: &dyn Lookup) ->
     if let Some(platform) = platform {
         reader.key_forms(platform, "secret", &secrets);
         reader.key_forms(platform, "publicKey", &public_keys);
+        reader.key_forms(platform, "encryptKey", &encrypt_keys);
         // The document's check takes `verifySignature: ${X}` for true.
         if verify_signature == Some(true) {
             reader.keys_are_there(platform);

@@ -43,11 +43,15 @@ pub(super) fn build(settings: &Inbound) -> Result<Box<dyn Platform>, FieldError>
         super::header_name(name)?;
     }
     let template = template(scheme.template.as_deref().unwrap_or("{body}"))?;
-    if template.contains(&Part::Timestamp) && scheme.timestamp_header.is_none() {
-        return Err(FieldError::new(
-            "signature.timestampHeader",
-            "`signature.template` signs a `{timestamp}`: name the header that carries it",
-        ));
+    let signs_time = template.contains(&Part::Timestamp);
+    if settings.verify_signature && signs_time != scheme.timestamp_header.is_some() {
+        let problem = if signs_time {
+            "`signature.template` signs a `{timestamp}`: name the header that carries it"
+        } else {
+            // A time that is not signed proves nothing: it would only look like replay protection.
+            "it is there, and `signature.template` does not sign `{timestamp}`"
+        };
+        return Err(FieldError::new("signature.timestampHeader", problem));
     }
     let keys = super::secrets(settings)?
         .iter()

@@ -4,15 +4,20 @@
 
 mod basic;
 mod bluebubbles;
+mod dingtalk;
 mod discord;
+mod feishu;
 mod generic;
 mod github;
 mod gitlab;
+mod googlechat;
 mod line;
 mod mattermost;
+mod msteams;
 mod nextcloud_talk;
 mod openclaw;
 mod openclaw_cron;
+mod qqbot;
 mod shopify;
 mod slack;
 mod standard;
@@ -20,17 +25,21 @@ mod stripe;
 mod synology_chat;
 mod telegram;
 mod token;
+mod twilio;
+mod wecom;
 mod whatsapp;
 mod zalo;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use http::HeaderName;
 use jiff::Timestamp;
 
-use super::form::{Form, write_form};
+use super::form::Form;
 use super::json::Json;
+use super::jwt::{Expected, Verifier};
 use super::normalise::{Normalised, Source};
 use super::request::{Answer, Refusal, Request};
 use super::signature::{self, TOLERANCE};
@@ -70,8 +79,8 @@ pub(super) trait Platform: Send + Sync + 'static {
 
     /// A request that is answered without the proof that all others need: Slack's `ssl_check`, WhatsApp's and WeCom's GET
     /// (which prove themselves otherwise), QQ's `op` 13, Feishu's `url_verification`. `None`: it is no such request.
-    fn greet(&self, request: &Request) -> Result<Option<Answer>, Refusal> {
-        let _ = request;
+    fn greet(&self, request: &Request, now: Timestamp) -> Result<Option<Answer>, Refusal> {
+        let _ = (request, now);
         Ok(None)
     }
 
@@ -136,7 +145,7 @@ pub(super) struct SampleOf<'a> {
 /// A signed request for `openclaw webhooks test NAME --inbound`; its method is POST.
 #[derive(Clone)]
 pub struct Sample {
-    /// What follows the path after a `?`, encoded; it may carry the secret.
+    /// What follows the path after a `?`, encoded, where the platform proves itself there; it may carry the secret.
     pub query: Option<Secret>,
     /// Its headers.
     pub headers: Vec<(String, Secret)>,
@@ -159,13 +168,13 @@ impl Sample {
         Self::of("application/json", body, headers)
     }
 
-    /// A form of these fields.
-    fn form(fields: &[(&str, &str)]) -> Self {
-        Self::of("application/x-www-form-urlencoded", write_form(fields), [])
+    /// A form and the headers that prove it.
+    fn form(body: String, headers: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self::of("application/x-www-form-urlencoded", body, headers)
     }
 
-    fn of(kind: &str, body: String, headers: impl IntoIterator<Item = (String, String)>) -> Self {
-        let mut all = vec![("content-type".to_owned(), Secret::new(kind))];
+    fn of(content_type: &str, body: String, headers: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut all = vec![("content-type".to_owned(), Secret::new(content_type))];
         all.extend(headers.into_iter().map(|(name, value)| (name, Secret::new(value))));
         Self {
             query: None,
@@ -179,18 +188,23 @@ impl Sample {
 pub(super) type Build = fn(&Inbound) -> Result<Box<dyn Platform>, FieldError>;
 
 /// Every platform by its name in the document.
-pub(super) const PLATFORMS: [(&str, Build); 20] = [
+pub(super) const PLATFORMS: [(&str, Build); 27] = [
     ("basic", basic::build),
     ("bluebubbles", bluebubbles::build),
+    ("dingtalk", dingtalk::build),
     ("discord", discord::build),
+    ("feishu", feishu::build),
     ("generic", generic::build),
     ("github", github::build),
     ("gitlab", gitlab::build),
+    ("googlechat", googlechat::build),
     ("line", line::build),
     ("mattermost", mattermost::build),
+    ("msteams", msteams::build),
     ("nextcloud-talk", nextcloud_talk::build),
     ("openclaw", openclaw::build),
     ("openclaw-cron", openclaw_cron::build),
+    ("qqbot", qqbot::build),
     ("shopify", shopify::build),
     ("slack", slack::build),
     ("standard", standard::build),
@@ -198,6 +212,8 @@ pub(super) const PLATFORMS: [(&str, Build); 20] = [
     ("synology-chat", synology_chat::build),
     ("telegram", telegram::build),
     ("token", token::build),
+    ("twilio", twilio::build),
+    ("wecom", wecom::build),
     ("whatsapp", whatsapp::build),
     ("zalo", zalo::build),
 ];
@@ -299,6 +315,43 @@ fn several<T>(
     Ok(items.iter().enumerate().map(|(n, item)| event(item, key(n))).collect())
 }
 
+/// What checks the tokens of a platform that signs with JSON Web Keys; `None`: the route verifies nothing.
+fn tokens(settings: &Inbound, expected: Expected) -> Result<Option<Verifier>, FieldError> {
+    if !settings.verify_signature {
+        return Ok(None);
+    }
+    let audience = settings.audience.as_deref().filter(|audience| !audience.is_empty());
+    let audience = audience.ok_or_else(|| {
+        let missing = "without it a token for anybody would be accepted; set it, or `verifySignature: false`";
+        FieldError::new("audience", missing)
+    })?;
+    Verifier::new(expected, audience, settings.jwks.as_ref(), tolerance(settings))
+        .map(Some)
+        .map_err(|problem| FieldError::new("jwks", problem))
+}
+
+/// The check of a route that verifies.
+fn set_up(tokens: Option<&Verifier>) -> Result<&Verifier, Refusal> {
+    tokens.ok_or_else(|| Refusal::signature("the route has no keys"))
+}
+
+/// The members of `reply` that are known.
+fn known<'a, const N: usize>(members: [(&'static str, Option<&'a str>); N]) -> Vec<(&'static str, Cow<'a, str>)> {
+    members
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?.into())))
+        .collect()
+}
+
+/// The first half of a MIME type: an attachment's kind. `file` where there is none.
+fn main_type(mime_type: Option<&str>) -> &str {
+    mime_type
+        .and_then(|kind| kind.split('/').next())
+        .map(str::trim)
+        .filter(|kind| !kind.is_empty())
+        .unwrap_or("file")
+}
+
 /// Id and type of a request of a source without a scheme of its own, as `signature` names them.
 struct Naming {
     id_header: Box<str>,
@@ -379,6 +432,15 @@ mod tests {
         assert!(find("telegram").is_some());
         assert!(find("Telegram").is_none());
         assert!(PLATFORMS.is_sorted_by_key(|(name, _)| *name));
+    }
+
+    #[test]
+    fn the_document_names_the_same_platforms() {
+        let mut named: Vec<&str> = crate::document::platforms::all()
+            .map(|platform| platform.name)
+            .collect();
+        named.sort_unstable();
+        assert_eq!(PLATFORMS.map(|(name, _)| name)[..], named);
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(super) fn build(settings: &Inbound) -> Result<Box<dyn Platform>, FieldError>
 
 impl Platform for Slack {
     /// Slack looks at the certificate with an unsigned `ssl_check=1`, by GET or as a form.
-    fn greet(&self, request: &Request) -> Result<Option<Answer>, Refusal> {
+    fn greet(&self, request: &Request, _: Timestamp) -> Result<Option<Answer>, Refusal> {
         let check = |form: &Form<'_>| form.get("ssl_check") == Some("1");
         let asked = if request.method == http::Method::GET {
             Form::parse(request.query().unwrap_or_default().as_bytes()).is_ok_and(|query| check(&query))

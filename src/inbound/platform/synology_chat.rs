@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use super::{FieldError, Platform, Reading, Sample, SampleOf};
 use crate::document::Inbound;
+use crate::inbound::form::write_form;
 use crate::inbound::json::{Json, OtherShape};
 use crate::inbound::normalise::{Message, Source, unix_millis};
 use crate::inbound::request::{Answer, Refusal, Request};
@@ -55,7 +56,7 @@ impl Platform for SynologyChat {
         if let Some(secret) = self.secrets.first() {
             fields.insert(0, ("token", secret.expose()));
         }
-        Some(Sample::form(&fields))
+        Some(Sample::form(write_form(&fields), []))
     }
 }
 

@@ -43,7 +43,7 @@ impl Platform for WhatsApp {
         &["hub.verify_token"]
     }
 
-    fn greet(&self, request: &Request) -> Result<Option<Answer>, Refusal> {
+    fn greet(&self, request: &Request, _: Timestamp) -> Result<Option<Answer>, Refusal> {
         if request.method != Method::GET {
             return Ok(None);
         }

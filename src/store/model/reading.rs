@@ -23,6 +23,16 @@ pub struct Listing<T> {
     pub next: Option<String>,
 }
 
+impl<T> Default for Listing<T> {
+    /// No rows.
+    fn default() -> Self {
+        Self {
+            items: Vec::new(),
+            next: None,
+        }
+    }
+}
+
 /// Asks for log entries.
 #[derive(Debug, Clone, Default)]
 pub struct LogQuery {

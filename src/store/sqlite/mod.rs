@@ -13,12 +13,14 @@ mod append;
 mod checkpoint;
 mod claim;
 mod commit;
+mod copy;
 mod failure;
 mod lock;
 mod mend;
 mod read;
 mod readers;
 mod recent;
+mod retain;
 mod row;
 mod schema;
 mod senders;
@@ -41,7 +43,7 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-pub use self::mend::{Checked, check};
+pub use self::copy::{Checked, check};
 
 use self::failure::Context;
 use self::readers::Readers;
@@ -417,11 +419,11 @@ impl Store for SqliteStore {
     }
 
     async fn retain(&self, retention: Retention, now_ms: i64) -> Result<Retained> {
-        let mut progress = Some(mend::Progress::default());
+        let mut progress = Some(retain::Progress::default());
         let mut retained = Retained::default();
         while let Some(at) = progress {
             (progress, retained) = self
-                .alone(move |engine| mend::retain_slice(engine, retention, now_ms, at, retained))
+                .alone(move |engine| retain::retain_slice(engine, retention, now_ms, at, retained))
                 .await?;
             // Appends come in between.
             tokio::task::yield_now().await;
@@ -434,7 +436,7 @@ impl Store for SqliteStore {
             return Err(StoreError::Closed);
         }
         let to = to.to_owned();
-        self.readers.run(move |conn| mend::backup(conn, &to)).await
+        self.readers.run(move |conn| copy::backup(conn, &to)).await
     }
 
     async fn close(&self) {

@@ -344,7 +344,7 @@ pub(super) fn events(conn: &Connection, query: &EventQuery) -> Result<Listing<Ev
     let filtered = query.name.is_some() || query.source.is_some() || query.since_ms.is_some();
     let looked_at = if filtered { LOOKED_AT } else { limit + 1 };
     let mut find = conn.prepare_cached(&format!(
-        "SELECT {}, seq, (?3 IS NULL OR name = ?3) AND (?4 IS NULL OR source = ?4) AND at_ms >= ?5
+        "SELECT {}, seq, (?3 IS NULL OR name = ?3) AND (?4 IS NULL OR source IS ?4) AND at_ms >= ?5
          FROM {seqs} JOIN events USING(seq) ORDER BY seq DESC",
         row::EVENT_COLUMNS
     ))?;

@@ -1,0 +1,92 @@
+//! The words of webhooks, and what a document alone says of one.
+
+use super::{Direction, WebhookRow, WebhookState};
+use crate::document::{Address, Resource, Value};
+
+impl Direction {
+    /// The word in JSON and in paths.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
+}
+
+impl WebhookState {
+    /// The word in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Degraded => "degraded",
+            Self::Suspended => "suspended",
+            Self::Failing => "failing",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+impl WebhookRow {
+    /// A webhook as its document describes it: active, or paused. `None`: the address is none of a webhook.
+    #[must_use]
+    pub fn of(address: &Address, resource: &Resource) -> Option<Self> {
+        let text = |value: Option<Value>| value.and_then(|value| value.as_text().map(str::to_owned));
+        let effective = |field: &str| text(resource.effective(field));
+        let paused = resource.effective("paused") == Some(Value::Bool(true));
+        let row = |direction, name: &crate::event::Name| Self {
+            direction,
+            name: name.to_string(),
+            state: if paused {
+                WebhookState::Paused
+            } else {
+                WebhookState::Active
+            },
+            reason: paused.then(|| "the document pauses it".to_owned()),
+            path: None,
+            url: text(resource.shown("url")),
+            channel: None,
+            platform: None,
+            verify_signature: None,
+            events: None,
+            retries: None,
+            place: resource.place(),
+        };
+        match address {
+            Address::Inbound(name) => Some(Self {
+                path: effective("path"),
+                channel: effective("channel"),
+                platform: effective("platform"),
+                verify_signature: Some(resource.effective("verifySignature") != Some(Value::Bool(false))),
+                ..row(Direction::Inbound, name)
+            }),
+            Address::Outbound(name) => Some(Self {
+                events: Some(texts(resource.effective("events"))),
+                retries: Some(retries(resource)),
+                ..row(Direction::Outbound, name)
+            }),
+            _ => None,
+        }
+    }
+}
+
+fn texts(value: Option<Value>) -> Vec<String> {
+    match value {
+        Some(Value::List(items)) => items
+            .iter()
+            .filter_map(|item| item.as_text().map(str::to_owned))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// How many retries follow the first attempt: of the list, or of the law.
+fn retries(resource: &Resource) -> u32 {
+    match (resource.effective("retries"), resource.effective("retrySchedule")) {
+        (Some(Value::Integer(retries)), _) => u32::try_from(retries).unwrap_or(0),
+        (_, Some(Value::List(delays))) => u32::try_from(delays.len()).unwrap_or(u32::MAX),
+        _ => 0,
+    }
+}

@@ -1,0 +1,81 @@
+//! `openclaw events tail`
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::list::source;
+use crate::admin::client::{ClientError, Streamed};
+use crate::cli::source::Source;
+use crate::cli::{Context, Done, Error, time};
+use crate::plan::render::text::visible;
+use crate::store::EventRow;
+
+/// How long after a stream broke off the gateway is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Follow events as they are stored
+///
+/// One line an event; with --json one JSON document a line. Goes on where it was when the gateway comes back.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  openclaw events tail
+  openclaw events tail --json | jq .data
+  openclaw events tail --after evt_01a210f1e1837661a7a6e29811cf6df0")]
+pub(crate) struct Arguments {
+    /// Begin after this event instead of now
+    #[arg(long, value_name = "ID")]
+    after: Option<String>,
+}
+
+pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<Done, Error> {
+    let (_, client) = Source::of_gateway(context)?;
+    let mut last = arguments.after.clone();
+    let mut stream = client.events(last.as_deref()).await?;
+    loop {
+        let next = tokio::select! {
+            next = stream.next() => next,
+            _ = tokio::signal::ctrl_c() => return Ok(Done::Well),
+        };
+        match next {
+            Some(Streamed::Event(row)) => {
+                print(&row, context)?;
+                last = Some(row.id);
+            }
+            Some(Streamed::Gap) => context
+                .terminal
+                .note("more came than is shown: some events are skipped"),
+            None => {
+                context.terminal.detail("the stream broke off: asking again");
+                stream = loop {
+                    tokio::select! {
+                        () = tokio::time::sleep(AGAIN) => {}
+                        _ = tokio::signal::ctrl_c() => return Ok(Done::Well),
+                    }
+                    match client.events(last.as_deref()).await {
+                        Ok(stream) => break stream,
+                        Err(ClientError::NothingAnswers(_) | ClientError::Unreachable { .. }) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                };
+            }
+        }
+    }
+}
+
+fn print(row: &EventRow, context: &mut Context) -> Result<(), Error> {
+    let line = if context.terminal.json {
+        serde_json::to_string(row).map_err(|error| Error::new(error.to_string()))?
+    } else {
+        let data = visible(row.data.get());
+        format!(
+            "{}  {}  {}  {}  {data}",
+            time::stamp(row.at_ms),
+            row.event,
+            row.id,
+            source(row)
+        )
+    };
+    context.terminal.answer(format!("{line}\n"))?;
+    context.terminal.flush()
+}
