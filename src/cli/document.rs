@@ -1,4 +1,4 @@
-//! The joint between the commands and the room of documents: everything that commands ask of a document's meaning.
+//! Everything that commands ask of a document's meaning.
 
 use super::surroundings::DocumentFile;
 use crate::admin::wire::DiagnosticRow;

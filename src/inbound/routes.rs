@@ -111,6 +111,12 @@ impl PreparedRoute {
         &self.name
     }
 
+    /// Its path, references filled in.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Takes over the counters of the route that `previousName` names.
     #[must_use]
     pub fn renamed_from(mut self, previous: Name) -> Self {
@@ -135,6 +141,17 @@ pub enum RouteChange {
     },
     /// The route is gone.
     Remove(Name),
+}
+
+impl RouteChange {
+    /// The route that is put, where one is.
+    #[must_use]
+    pub fn put(&self) -> Option<&PreparedRoute> {
+        match self {
+            Self::Put(route) => Some(route),
+            Self::Degraded { .. } | Self::Remove(_) => None,
+        }
+    }
 }
 
 /// A route: immutable but for its state. A request in flight holds the one that it met.
@@ -283,6 +300,13 @@ impl Routes {
     #[must_use]
     pub fn answers(&self, path: &str) -> Option<Name> {
         self.route_at(path).map(|route| route.name.clone())
+    }
+
+    /// Whether a route is reached at the path that it was put with.
+    #[must_use]
+    pub fn is_reached(&self, name: &Name) -> bool {
+        self.route_named(name)
+            .is_some_and(|route| self.answers(&route.path).as_ref() == Some(name))
     }
 
     /// What a route counted; `None`: there is no such route.

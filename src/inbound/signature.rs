@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 
-use super::request::Refusal;
+use super::request::{Refusal, Request};
 use crate::document::settings::{Encoding, HashAlgorithm};
 use crate::secret::Secret;
 
@@ -174,6 +174,34 @@ pub(super) fn standard_key(secret: &Secret) -> Result<HmacKey, &'static str> {
 pub(super) fn ed25519_key(bytes: &[u8]) -> Option<VerifyingKey> {
     let key = VerifyingKey::from_bytes(bytes.try_into().ok()?).ok()?;
     (!key.is_weak()).then_some(key)
+}
+
+/// The headers of a scheme that signs the time and the body with Ed25519 (Discord's, and QQ's after it).
+pub(super) struct SignedHeaders {
+    /// 128 hex digits.
+    pub(super) signature: &'static str,
+    /// Seconds since the Unix epoch.
+    pub(super) timestamp: &'static str,
+}
+
+/// Checks that one of the keys signed the time and the body, and that the time is within the window.
+pub(super) fn signed_with_time(
+    request: &Request,
+    headers: &SignedHeaders,
+    keys: &[VerifyingKey],
+    now: Timestamp,
+    tolerance: Duration,
+) -> Result<(), Refusal> {
+    let name = headers.signature;
+    let signed = request.required_header(name)?;
+    let timestamp = request.required_header(headers.timestamp)?;
+    let signature = hex::decode(signed).map_err(|_| Refusal::signature(format!("{name} is not hex")))?;
+    within_window(timestamp, now, tolerance, headers.timestamp)?;
+    if any_signed(keys, &[timestamp.as_bytes(), &request.body], &signature) {
+        Ok(())
+    } else {
+        Err(Refusal::signature(format!("the signature in {name} does not match")))
+    }
 }
 
 /// Whether any of the keys signed the message (strictly: no malleable signatures, no weak keys).

@@ -22,14 +22,12 @@ pub struct Condition {
 
 /// The types of conditions.
 pub mod types {
-    /// A resource does what the document says.
+    /// A resource does what the document says; of the gateway itself: it serves.
     pub const READY: &str = "Ready";
     /// The newest document was applied.
     pub const APPLIED: &str = "Applied";
     /// Every desired path answers in the gateway's own router.
     pub const ROUTES_CONSISTENT: &str = "RoutesConsistent";
-    /// The store takes new events.
-    pub const STORE_ACCEPTING: &str = "StoreAccepting";
     /// The document and the files that it names are watched.
     pub const WATCHING: &str = "Watching";
 }
@@ -60,8 +58,6 @@ pub mod reasons {
     pub const PINNED: &str = "Pinned";
     /// A desired path does not answer.
     pub const PATH_NOT_SERVED: &str = "PathNotServed";
-    /// `store.maxBytes` is reached or the disk is full.
-    pub const STORE_PRESSURE: &str = "StorePressure";
     /// The operating system cannot watch files: changes come by `openclaw apply` and SIGHUP alone.
     pub const UNWATCHED: &str = "Unwatched";
     /// The operating system gives no events: files are looked at every two seconds.

@@ -140,11 +140,12 @@ pub(super) fn prepare(
         };
         match result {
             Ok(()) => prepared.mended.push(address.clone()),
-            Err(found) => match found.into_iter().next() {
-                Some(first) if request.lenient.contains(address) => prepared.degrade(address, resource, first),
-                Some(first) => problems.push(first),
-                None => {}
-            },
+            Err(found) if request.lenient.contains(address) => {
+                if let Some(first) = found.into_iter().next() {
+                    prepared.degrade(address, resource, first);
+                }
+            }
+            Err(found) => problems.extend(found),
         }
     }
     for (address, resource) in &request.remove {
@@ -154,11 +155,37 @@ pub(super) fn prepare(
             _ => {}
         }
     }
+    problems.extend(taken_paths(&prepared.routes, request, routes));
     if problems.is_empty() {
         Ok(prepared)
     } else {
         Err(problems)
     }
+}
+
+/// Two routes whose paths are the same once their references are filled in: the document's check sees texts alone.
+fn taken_paths(changes: &[RouteChange], request: &Request<'_>, routes: &Routes) -> Vec<Problem> {
+    let leaves = |name: &Name| {
+        let address = Address::Inbound(name.clone());
+        request.put.contains(&address) || !request.desired.resources.contains_key(&address)
+    };
+    let mut taken: BTreeMap<&str, &Name> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for route in changes.iter().filter_map(RouteChange::put) {
+        let standing = routes
+            .answers(route.path())
+            .filter(|name| name != route.name() && !leaves(name));
+        let other = taken.insert(route.path(), route.name()).cloned().or(standing);
+        if let Some(other) = other {
+            let message = format!("path: webhooks.inbound.{other} has {} already", route.path());
+            problems.push(Problem::new(
+                &Address::Inbound(route.name().clone()),
+                reasons::PREPARE_FAILED,
+                message,
+            ));
+        }
+    }
+    problems
 }
 
 impl Request<'_> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tracing::{error, info, warn};
 
+use crate::document::reference::has_reference;
 use crate::document::{Address, Desired, Diagnostic, Severity};
 use crate::event::Name;
 use crate::inbound::Routes;
@@ -189,7 +190,14 @@ fn unanswered(desired: &Desired, routes: &Routes) -> Vec<(Name, String)> {
             Address::Inbound(name) => Some((name, resource.effective_ref("path")?.as_text()?)),
             _ => None,
         })
-        .filter(|(name, path)| routes.answers(path).as_ref() != Some(*name))
+        // A path with a reference in it has another text once it is filled in.
+        .filter(|(name, path)| {
+            if has_reference(path) {
+                !routes.is_reached(name)
+            } else {
+                routes.answers(path).as_ref() != Some(*name)
+            }
+        })
         .map(|(name, path)| (name.clone(), path.to_owned()))
         .collect()
 }

@@ -146,3 +146,30 @@ fn a_second_gateway_on_the_same_store_names_the_first() {
     };
     assert!(output.contains(&gateway.pid().to_string()), "{output}");
 }
+
+#[test]
+fn two_routes_with_one_path_behind_references_are_refused() {
+    let text = |second: &str| {
+        document(&format!(
+            "  reconcile: {{ debounce: 20ms }}\n  inbound:\n    one: {{ platform: token, secret: t, path: \"/${{NOT_SET:-same}}\" }}\n    two: {{ platform: token, secret: t, path: \"/${{NOT_SET_EITHER:-{second}}}\" }}\n"
+        ))
+    };
+    let gateway = Gateway::start(&text("other"));
+    assert_eq!(Request::post("/same", "{}").send(gateway.public).status, 401);
+    let status = gateway.status();
+    let consistent = status["conditions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|c| c["type"] == "RoutesConsistent")
+        .unwrap();
+    assert_eq!(consistent["status"], "True", "{consistent}");
+    gateway.save(&text("same"));
+    eventually("it is refused", || {
+        gateway
+            .output()
+            .contains("webhooks.inbound.one has /same already")
+            .then_some(())
+    });
+    assert_eq!(gateway.generation(), 1);
+}

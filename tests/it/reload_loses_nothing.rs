@@ -138,7 +138,7 @@ fn a_hanging_endpoint_does_not_slow_another() {
 }
 
 #[test]
-fn deleting_a_sender_drains_it_and_pausing_keeps_its_backlog() {
+fn pausing_a_sender_keeps_its_backlog() {
     let receiver = Receiver::start();
     let version = |paused: bool| {
         document(&format!(
@@ -157,6 +157,36 @@ fn deleting_a_sender_drains_it_and_pausing_keeps_its_backlog() {
     assert_eq!(receiver.count(), 0);
     gateway.save_and_wait(&version(false));
     receiver.wait_for(5);
+}
+
+#[test]
+fn deleting_a_sender_drains_its_backlog_and_new_events_stop() {
+    let receiver = Receiver::start();
+    receiver.behave(Behaviour::Answer(500));
+    let route = format!("  inbound:\n    github: {{ secret: {SECRET} }}\n");
+    let with = document(&format!(
+        "{route}  outbound:\n    all: {{ url: \"{}\", events: [webhook.received], retries: 100, retryDelay: 50, backoff: fixed, circuitBreaker: false }}\n",
+        receiver.url("/")
+    ));
+    let gateway = Gateway::start(&with);
+    for n in 0..5 {
+        let id = format!("d{n}");
+        assert_eq!(github("/webhook/github", &id).send(gateway.public).status, 200);
+    }
+    receiver.wait_for(5);
+    gateway.save_and_wait(&document(&route));
+    assert_eq!(github("/webhook/github", "too-late").send(gateway.public).status, 200);
+    assert_eq!(
+        gateway.status()["totals"]["owed"],
+        5,
+        "still owed, and the sixth to nobody"
+    );
+    receiver.behave(Behaviour::Answer(200));
+    eventually("the backlog is delivered", || {
+        let totals = &gateway.status()["totals"];
+        (totals["owed"] == 0 && totals["dead"] == 0).then_some(())
+    });
+    assert!(!delivered(&receiver.received()).contains("too-late"));
 }
 
 #[test]

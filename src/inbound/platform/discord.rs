@@ -12,7 +12,7 @@ use crate::document::Inbound;
 use crate::inbound::json::{Json, OtherShape};
 use crate::inbound::normalise::{Message, Source};
 use crate::inbound::request::{Answer, Refusal, Request};
-use crate::inbound::signature;
+use crate::inbound::signature::{self, SignedHeaders};
 
 const SIGNATURE: &str = "X-Signature-Ed25519";
 const TIMESTAMP: &str = "X-Signature-Timestamp";
@@ -45,17 +45,11 @@ pub(super) fn build(settings: &Inbound) -> Result<Box<dyn Platform>, FieldError>
 
 impl Platform for Discord {
     fn verify(&self, request: &Request, now: Timestamp) -> Result<(), Refusal> {
-        let signed = request.required_header(SIGNATURE)?;
-        let timestamp = request.required_header(TIMESTAMP)?;
-        let signature = hex::decode(signed).map_err(|_| Refusal::signature(format!("{SIGNATURE} is not hex")))?;
-        signature::within_window(timestamp, now, self.tolerance, TIMESTAMP)?;
-        if signature::any_signed(&self.keys, &[timestamp.as_bytes(), &request.body], &signature) {
-            Ok(())
-        } else {
-            Err(Refusal::signature(format!(
-                "the signature in {SIGNATURE} does not match"
-            )))
-        }
+        let headers = SignedHeaders {
+            signature: SIGNATURE,
+            timestamp: TIMESTAMP,
+        };
+        signature::signed_with_time(request, &headers, &self.keys, now, self.tolerance)
     }
 
     fn read(&self, request: &Request, source: &Source) -> Result<Reading, Refusal> {

@@ -12,7 +12,7 @@ use crate::document::Inbound;
 use crate::inbound::json::{Json, OtherShape, write_text};
 use crate::inbound::normalise::{Attachment, Message, Source, rfc3339};
 use crate::inbound::request::{Answer, Reason, Refusal, Request};
-use crate::inbound::signature;
+use crate::inbound::signature::{self, SignedHeaders};
 use crate::secret::Secret;
 
 const SIGNATURE: &str = "X-Signature-Ed25519";
@@ -83,17 +83,11 @@ impl Platform for QqBot {
     }
 
     fn verify(&self, request: &Request, now: Timestamp) -> Result<(), Refusal> {
-        let signed = request.required_header(SIGNATURE)?;
-        let timestamp = request.required_header(TIMESTAMP)?;
-        let signature = hex::decode(signed).map_err(|_| Refusal::signature(format!("{SIGNATURE} is not hex")))?;
-        signature::within_window(timestamp, now, self.tolerance, TIMESTAMP)?;
-        if signature::any_signed(&self.public_keys, &[timestamp.as_bytes(), &request.body], &signature) {
-            Ok(())
-        } else {
-            Err(Refusal::signature(format!(
-                "the signature in {SIGNATURE} does not match"
-            )))
-        }
+        let headers = SignedHeaders {
+            signature: SIGNATURE,
+            timestamp: TIMESTAMP,
+        };
+        signature::signed_with_time(request, &headers, &self.public_keys, now, self.tolerance)
     }
 
     fn read(&self, request: &Request, source: &Source) -> Result<Reading, Refusal> {
