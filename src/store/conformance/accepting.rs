@@ -3,9 +3,11 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
+use serde_json::value::RawValue;
+
 use super::*;
 use crate::clock::ManualClock;
-use crate::store::{Retention, StoreError, Wake};
+use crate::store::{Replay, Retention, StoreError, Wake};
 
 pub(crate) async fn an_event_that_matches_nobody_is_stored(bed: &dyn Bed) {
     let desk = Desk::open(bed).await;
@@ -231,6 +233,11 @@ pub(crate) async fn a_full_store_refuses_appends_and_lets_deliveries_go_on(bed: 
         assert!(stored < 100, "the bound is never reached");
     };
     assert!(matches!(refused, StoreError::Full(_)), "{refused}");
+    let space = desk.store.space();
+    assert!(
+        space.full && space.used_bytes >= space.max_bytes && space.max_bytes > 0,
+        "{space:?}"
+    );
     assert_eq!(desk.owed(sender).await, stored);
     for owed in desk.all(sender, T0).await {
         desk.delivered(&owed, T0).await;
@@ -242,12 +249,39 @@ pub(crate) async fn a_full_store_refuses_appends_and_lets_deliveries_go_on(bed: 
     };
     let retained = desk.store.retain(retention, T0 + 2 * HOUR).await.unwrap();
     assert_eq!(retained.events, stored);
+    desk.all(sender, T0).await;
+    let space = desk.store.space();
+    assert!(!space.full && space.used_bytes < space.max_bytes, "{space:?}");
     // Room again, and the key of the one that was refused is not burnt.
     let one = append(
         vec![keyed(big(), "r", &stored.to_string(), T0 + 9 * HOUR)],
         T0 + 2 * HOUR,
     );
     assert_eq!(duplicates(&desk.store.append(one).await.unwrap()), [false]);
+}
+
+pub(crate) async fn the_sender_that_an_event_is_about_is_owed_nothing_of_it(bed: &dyn Bed) {
+    let desk = Desk::open(bed).await;
+    let about = desk.put("about", &["gateway.*", "*"]).await;
+    let other = desk.put("other", &["gateway.sender.failing"]).await;
+    let mut failing = event("gateway.sender.failing");
+    failing.data = RawValue::from_string(r#"{"sender":"about"}"#.to_owned()).unwrap();
+    let id = failing.id.as_str().to_owned();
+    desk.append(failing, T0).await;
+    assert_eq!((desk.owed(about).await, desk.owed(other).await), (0, 1));
+    let replay = |event_id| Replay {
+        event_id,
+        now_ms: T0,
+        ..Replay::default()
+    };
+    desk.store.replay(replay(None)).await.unwrap();
+    assert_eq!(desk.owed(about).await, 0, "a replay keeps to it");
+    // Whoever names the event and the sender means it.
+    let named = Replay {
+        sender: Some(about),
+        ..replay(Some(id))
+    };
+    assert_eq!(desk.store.replay(named).await.unwrap(), 1);
 }
 
 #[derive(Default)]

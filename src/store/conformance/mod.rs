@@ -55,6 +55,7 @@ macro_rules! conformance {
             an_event_comes_back_as_it_was
             an_append_that_fails_leaves_nothing_and_harms_nobody
             a_full_store_refuses_appends_and_lets_deliveries_go_on
+            the_sender_that_an_event_is_about_is_owed_nothing_of_it
             new_work_wakes_its_senders_once
             appends_follow_the_commit_before_them
             the_oldest_due_is_claimed_first

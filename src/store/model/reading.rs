@@ -291,6 +291,17 @@ pub struct Totals {
     pub notes_dropped: u64,
 }
 
+/// How much room the store has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes in use, free pages left out; kept up while there is a bound.
+    pub used_bytes: u64,
+    /// `store.maxBytes` as it is in force; 0: no bound.
+    pub max_bytes: u64,
+    /// The last append was refused for lack of room: the bound is reached, or the disk is full.
+    pub full: bool,
+}
+
 /// Asks that events be delivered (again).
 #[derive(Debug, Clone, Default)]
 pub struct Replay {

@@ -52,7 +52,7 @@ use self::writer::{Command, Engine, INBOX, Reply};
 use super::{
     Append, Appended, Claim, Commit, Committed, DeadLetter, DeadQuery, EventQuery, EventRow, Generation, Listing,
     LogEntry, LogQuery, Owed, Page, Replay, Result, Retained, Retention, RouteFigures, RouteNote, SenderFigures,
-    SenderKey, SenderRow, Seq, Settlement, Store, StoreError, Story, Totals, Wake,
+    SenderKey, SenderRow, Seq, Settlement, Space, Store, StoreError, Story, Totals, Wake,
 };
 use crate::clock::{SharedClock, SystemClock};
 
@@ -375,6 +375,10 @@ impl Store for SqliteStore {
         };
         totals.oldest_owed_ms = self.read(move |conn| story::oldest_owed(conn, &counts)).await?;
         Ok(totals)
+    }
+
+    fn space(&self) -> Space {
+        self.shared.space()
     }
 
     fn note(&self, entry: RouteNote) {

@@ -140,9 +140,26 @@ impl Senders {
                 }
             }
         }
+        if let Some(about) = about(event).and_then(|name| self.active(&name)) {
+            into.retain(|key| *key != about);
+        }
         into.sort_unstable();
         into.dedup();
     }
+}
+
+/// The sender that one of the gateway's own events is about: it is not told of itself, or it would be told that it could
+/// not be told.
+fn about(event: &Event) -> Option<Name> {
+    #[derive(serde::Deserialize)]
+    struct About {
+        sender: String,
+    }
+    if !event.name.is_gateways_own() {
+        return None;
+    }
+    let about: About = serde_json::from_str(event.data.get()).ok()?;
+    Name::parse(&about.sender).ok()
 }
 
 #[cfg(test)]
