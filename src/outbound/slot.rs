@@ -145,7 +145,11 @@ impl Slot {
     pub(super) fn status(&self, now_ms: i64, in_flight: usize) -> SenderStatus {
         let state = self.lock();
         let figures = state.figures.as_deref().cloned().unwrap_or_default();
-        let breaker = state.breaker.state();
+        let settings = state
+            .sender
+            .as_ref()
+            .and_then(|sender| sender.settings.breaker.as_ref());
+        let breaker = state.breaker.state(settings);
         let parked = match breaker {
             BreakerState::Open { until_ms } => until_ms.max(state.floor_ms),
             _ => state.floor_ms,
@@ -270,7 +274,7 @@ impl State {
             }
             Verdict::NotCharged => {
                 if *probe {
-                    self.breaker.probe_undecided(now_ms);
+                    self.breaker.probe_undecided();
                 }
             }
             Verdict::Retry | Verdict::Final | Verdict::Suspend | Verdict::Broken => {
