@@ -16,6 +16,7 @@ mod platform;
 mod rate;
 mod receive;
 mod redact;
+mod rejecting;
 mod request;
 mod routes;
 mod signature;
@@ -58,6 +59,7 @@ pub use address::Peer;
 pub use delivery::DeliveryProof;
 pub use figures::Figures;
 pub use platform::{FieldError, Sample};
+pub use rejecting::{REJECTING_REFUSALS, REJECTING_WINDOW, Rejecting};
 pub use request::Reason;
 pub use routes::{Limits, PreparedRoute, RouteChange, RouteError, Routes};
 

@@ -235,6 +235,7 @@ impl Routes {
         let now_ms = self.clock.now_ms();
         let (status, reason) = (refusal.status.as_u16(), refusal.reason.as_str());
         count(self, route, |counters| counters.refuse(refusal.reason, now_ms));
+        self.watch(route, refusal, now_ms);
         info!(route = %route.name, status, reason, detail = &*refusal.detail, "refused");
         self.store.note(RouteNote {
             route: route.name.clone(),

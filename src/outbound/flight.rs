@@ -17,7 +17,7 @@ use crate::clock::from_ms;
 use crate::store::{DeadReason, Outcome, Owed, Settlement};
 
 /// What ends without an attempt: too old, or (its schedule was shortened) tried often enough.
-pub(super) fn unsent(owed: &Owed, sender: &PreparedSender, now_ms: i64) -> Option<(Settlement, String)> {
+pub(super) fn unsent(owed: &Owed, sender: &PreparedSender, now_ms: i64) -> Option<Settlement> {
     let age_ms = now_ms.saturating_sub(owed.owed_since_ms);
     let (reason, detail) = if age_ms > millis(sender.settings.max_age) {
         (
@@ -37,13 +37,12 @@ pub(super) fn unsent(owed: &Owed, sender: &PreparedSender, now_ms: i64) -> Optio
         return None;
     };
     let outcome = Outcome::Dead { reason, detail };
-    let settlement = Settlement {
+    Some(Settlement {
         sender: owed.sender,
         seq: owed.seq,
         attempt: None,
         outcome,
-    };
-    Some((settlement, owed.event.id.as_str().to_owned()))
+    })
 }
 
 /// One attempt, with the permit that it holds until it ends. A panic in it ends the delivery, not the sender.

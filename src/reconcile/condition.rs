@@ -30,6 +30,8 @@ pub mod types {
     pub const ROUTES_CONSISTENT: &str = "RoutesConsistent";
     /// The document and the files that it names are watched.
     pub const WATCHING: &str = "Watching";
+    /// The store has little room left, or none. The only one that is bad when it holds.
+    pub const STORE_PRESSURE: &str = "StorePressure";
 }
 
 /// The reasons of conditions.
@@ -64,6 +66,10 @@ pub mod reasons {
     pub const POLLED: &str = "Polled";
     /// The file is bind-mounted by itself: a file renamed over it on the host is never seen.
     pub const BIND_MOUNTED: &str = "BindMounted";
+    /// Nine tenths of `store.maxBytes` are in use.
+    pub const NEARLY_FULL: &str = "NearlyFull";
+    /// New events are answered 503: `store.maxBytes` is reached, or the disk is full.
+    pub const FULL: &str = "Full";
 }
 
 /// The conditions of one resource (or of the gateway), by type.

@@ -31,7 +31,7 @@ use super::settle::Settle;
 use super::view::View;
 use super::watched::WatchedFiles;
 use super::watcher::Watcher;
-use super::{Command, DocumentFormat, Outcome, Planned, Problem, Proposal, Rejected};
+use super::{Command, DocumentFormat, Notice, Outcome, Planned, Problem, Proposal, Rejected};
 
 /// The task's state. Made by [`Core::start`], run by [`Core::run`].
 pub struct Core {
@@ -48,6 +48,8 @@ pub struct Core {
     pub(super) watched: WatchedFiles,
     /// How the document's file is read: once it stands still.
     pub(super) settle: Settle,
+    /// For the gateway's own events.
+    pub(super) notices: mpsc::Sender<Notice>,
 }
 
 impl Core {
@@ -101,6 +103,9 @@ impl Core {
                 drop(reply.send(self.roll_back(number, base, allow_deletes, who).await));
             }
             Command::Reload { reply } => drop(reply.send(self.reload().await)),
+            Command::StorePressure { reason, message } => {
+                self.condition(types::STORE_PRESSURE, reason != reasons::OK, reason, message);
+            }
         }
     }
 
@@ -255,6 +260,7 @@ impl Core {
                     deleted = counts.delete,
                     "reconciled"
                 );
+                self.notice(Notice::Applied(Box::new(outcome.generation.clone())));
             }
             Ok(_) => {}
             Err(rejected) => self.say_rejected(&proposal, rejected),

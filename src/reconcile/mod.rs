@@ -8,6 +8,7 @@ mod commit;
 pub mod condition;
 mod core;
 mod fingerprint;
+mod notice;
 mod prepare;
 mod restricted;
 mod say;
@@ -35,6 +36,7 @@ pub use commit::AdminHandler;
 pub use condition::{Condition, Conditions};
 pub use document::Format as DocumentFormat;
 pub use fingerprint::sha256;
+pub use notice::Notice;
 pub use say::warn_of;
 pub use start::{Broken, Start, StartError};
 pub use view::View;
@@ -207,6 +209,8 @@ enum Command {
     Reload {
         reply: oneshot::Sender<Result<Outcome, Rejected>>,
     },
+    /// The store's room, as the condition says it.
+    StorePressure { reason: &'static str, message: String },
 }
 
 /// How everyone else talks to the reconciler. Cheap to clone.
@@ -254,6 +258,13 @@ impl Reconciler {
     /// Reads the file again.
     pub async fn reload(&self) -> Result<Outcome, Rejected> {
         self.ask(|reply| Command::Reload { reply }).await
+    }
+
+    /// Sets the condition `StorePressure`: it holds unless the reason is `Ok`. Says whether the reconciler has taken it.
+    #[must_use]
+    pub fn store_pressure(&self, reason: &'static str, message: String) -> bool {
+        let command = Command::StorePressure { reason, message };
+        self.commands.try_send(command).is_ok()
     }
 
     /// Whether the reconciler has ended: the gateway stops.
