@@ -34,6 +34,15 @@ pub(super) struct FakeStore {
     pub(super) full: AtomicBool,
 }
 
+impl FakeStore {
+    /// As it was made.
+    pub(super) fn forget(&self) {
+        self.keys.lock().unwrap().clear();
+        self.appends.lock().unwrap().clear();
+        self.notes.lock().unwrap().clear();
+    }
+}
+
 #[async_trait]
 impl Store for FakeStore {
     async fn append(&self, mut append: Append) -> Result<Vec<Appended>> {
