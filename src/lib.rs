@@ -8,6 +8,7 @@ pub mod document; // openclaw.yaml -> what must exist
 pub mod document_file; // a document on disk: locked, replaced as a whole
 pub mod environment; // where a document's references lead on this machine
 pub mod event; // what happened
+pub mod expression; // filters and templates: parsed, checked, evaluated within a bound
 pub mod gateway; // builds, starts and stops every room
 pub mod inbound; // HTTP request -> events in the store
 pub mod listener; // sockets, TLS, limits: where requests come in
