@@ -4,7 +4,6 @@ use std::error::Error as _;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -12,8 +11,9 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::capture_connection;
 
+use super::answer;
 use super::clients::{Clients, ConnectError, is_local};
-use super::payload;
+use super::payload::{self, Payload};
 use super::prepared::PreparedSender;
 use super::wire::Trace;
 use crate::clock::Timestamp;
@@ -41,6 +41,12 @@ pub(super) enum Class {
     Status,
     /// A 2xx without the required header.
     Header,
+    /// A 2xx whose body says that it failed.
+    Answer,
+    /// A 2xx whose body says that what was started has failed.
+    Run,
+    /// A template that cannot be made of the event: nothing was sent.
+    Template,
     /// Kept connections that the endpoint had closed.
     Stale,
     /// Our own lack of sockets or ports.
@@ -61,6 +67,9 @@ impl Class {
             Self::Egress => "egress",
             Self::Status => "status",
             Self::Header => "header",
+            Self::Answer => "answer",
+            Self::Run => "run",
+            Self::Template => "template",
             Self::Stale => "stale",
             Self::Local => "local",
             Self::Internal => "internal",
@@ -97,7 +106,9 @@ pub(super) struct Answer {
     pub(super) failure: Option<Failure>,
     /// At most 2 KiB of the body.
     pub(super) response: Option<String>,
-    /// What `Retry-After` of a 429 or 503 asks for.
+    /// What the log keeps of a delivery.
+    pub(super) note: Option<String>,
+    /// What `Retry-After` of a 429 or 503 asks for, or the body of a chat's answer.
     pub(super) retry_after: Option<Duration>,
     pub(super) latency: Duration,
 }
@@ -127,11 +138,19 @@ pub(super) struct Delivery<'a> {
 /// Sends a delivery once, within the sender's timeout.
 pub(super) async fn send(clients: &Clients, sender: &PreparedSender, delivery: Delivery<'_>) -> Answer {
     let began = Instant::now();
-    let body = payload::body(delivery.event, sender.settings.format, sender.signer.as_ref());
-    let headers = headers(sender, &delivery, &body);
+    let payload = match payload::render(sender, delivery.event, delivery.id, delivery.now) {
+        Ok(payload) => payload,
+        Err(detail) => {
+            return Answer {
+                failure: Some(Failure::new(Class::Template, detail)),
+                ..Answer::default()
+            };
+        }
+    };
+    let headers = headers(sender, &delivery, &payload);
     let mut answer = match tokio::time::timeout(
         sender.settings.timeout,
-        exchange(clients, sender, headers, body, delivery.now),
+        exchange(clients, sender, headers, payload, delivery.now),
     )
     .await
     {
@@ -148,7 +167,7 @@ pub(super) async fn send(clients: &Clients, sender: &PreparedSender, delivery: D
     answer
 }
 
-fn headers(sender: &PreparedSender, delivery: &Delivery<'_>, body: &[u8]) -> HeaderMap {
+fn headers(sender: &PreparedSender, delivery: &Delivery<'_>, payload: &Payload) -> HeaderMap {
     const EVENT: HeaderName = HeaderName::from_static("x-openclaw-event");
     const DELIVERY: HeaderName = HeaderName::from_static("x-openclaw-delivery");
     const ATTEMPT: HeaderName = HeaderName::from_static("x-openclaw-attempt");
@@ -180,9 +199,10 @@ fn headers(sender: &PreparedSender, delivery: &Delivery<'_>, body: &[u8]) -> Hea
         set(TRACE, trace);
     }
     if let Some(signer) = &sender.signer {
-        set(SIGNATURE, &signer.openclaw(&[body]));
-        set(STANDARD, &signer.standard(id, &timestamp, body));
+        set(SIGNATURE, &signer.openclaw(&[&payload.body]));
+        set(STANDARD, &signer.standard(id, &timestamp, &payload.body));
     }
+    headers.extend(payload.headers.iter().cloned());
     headers
 }
 
@@ -190,15 +210,15 @@ async fn exchange(
     clients: &Clients,
     sender: &PreparedSender,
     headers: HeaderMap,
-    body: Bytes,
+    payload: Payload,
     now: Timestamp,
 ) -> Answer {
     let client = clients.client(&sender.identity);
     let mut tries = 0;
     let response = loop {
-        let mut request = Request::new(Full::new(body.clone()));
+        let mut request = Request::new(Full::new(payload.body.clone()));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = sender.uri.clone();
+        *request.uri_mut() = payload.uri.as_ref().unwrap_or(&sender.uri).clone();
         *request.headers_mut() = headers.clone();
         if let Some(spelling) = &sender.spelling {
             *request.extensions_mut() = (**spelling).clone();
@@ -250,6 +270,11 @@ async fn read(response: Response<Incoming>, sender: &PreparedSender, now: Timest
     )
     .then(|| head.headers.get(RETRY_AFTER).and_then(|value| retry_after(value, now)))
     .flatten();
+    let keep = if answer::is_looked_into(sender.settings.format) {
+        READ_BYTES
+    } else {
+        KEPT_BYTES
+    };
     let mut kept = Vec::new();
     let mut read = 0;
     let mut failure = None;
@@ -259,7 +284,7 @@ async fn read(response: Response<Incoming>, sender: &PreparedSender, now: Timest
             Some(Ok(frame)) => {
                 if let Ok(chunk) = frame.into_data() {
                     read += chunk.len();
-                    let room = KEPT_BYTES - kept.len();
+                    let room = keep - kept.len();
                     kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
                 }
             }
@@ -273,9 +298,23 @@ async fn read(response: Response<Incoming>, sender: &PreparedSender, now: Timest
         }
     }
     let status = head.status.as_u16();
+    let inside = answer::inside(sender.settings.format, status, &kept);
     let failure = failure.or_else(|| {
         if !head.status.is_success() {
-            return Some(Failure::new(Class::Status, format_args!("HTTP {status}")));
+            let said = inside
+                .said
+                .as_ref()
+                .map_or_else(String::new, |said| format!(": {said}"));
+            return Some(Failure::new(Class::Status, format_args!("HTTP {status}{said}")));
+        }
+        if let Some(refused) = &inside.refused {
+            return Some(Failure::new(
+                Class::Answer,
+                format_args!("HTTP {status}, but {refused}"),
+            ));
+        }
+        if let Some(failed) = &inside.failed {
+            return Some(Failure::new(Class::Run, failed));
         }
         let missing = missing_header(sender, &head.headers)?;
         let detail = format!("HTTP {status} without the header `{missing}`");
@@ -285,7 +324,8 @@ async fn read(response: Response<Incoming>, sender: &PreparedSender, now: Timest
         status: Some(status),
         failure,
         response: (!kept.is_empty()).then(|| text(kept)),
-        retry_after,
+        note: inside.note,
+        retry_after: retry_after.max(inside.retry_after),
         latency: Duration::ZERO,
     }
 }

@@ -324,8 +324,11 @@ impl Dispatcher {
     /// The same with settings that are not in force.
     pub async fn test_prepared(&self, key: SenderKey, sender: &PreparedSender) -> Attempt {
         let now = self.shared.clock.now();
-        // A name needs no escape.
-        let data = format!(r#"{{"sender":"{}","message":"a test of this webhook"}}"#, sender.name());
+        // A name needs no escape. The members of a message are there, so that templates have something to take.
+        let data = format!(
+            r#"{{"sender":"{}","message":"a test of this webhook","channel":"test","user":"openclaw","sessionId":"test:test","platform":"openclaw","messageId":"test","userName":"openclaw","chatId":"test"}}"#,
+            sender.name()
+        );
         let event = Event {
             id: EventId::new(),
             name: test_event_name(),

@@ -63,8 +63,8 @@ impl SenderPart {
         }
     }
 
-    /// What the store has to know of it.
-    pub(super) fn to_store(&self) -> store::SenderChange {
+    /// What the store has to know of it; `changed`: its entry is not what was applied before.
+    pub(super) fn to_store(&self, changed: bool) -> store::SenderChange {
         match self {
             Self::Put {
                 name,
@@ -75,6 +75,7 @@ impl SenderPart {
                 name: name.clone(),
                 previous: previous.clone(),
                 subscription: subscription.clone(),
+                changed,
             },
             Self::Remove { name, .. } => store::SenderChange::Remove { name: name.clone() },
         }

@@ -13,6 +13,7 @@ mod bad_documents;
 mod certificates;
 mod documents_on_disk;
 mod edits;
+mod formats;
 mod harness;
 mod kill_loses_nothing;
 mod load;

@@ -125,9 +125,10 @@ codes! {
         "An outbound webhook needs `url`. An inbound webhook needs what its platform's signature is checked with: `secret`, \
          `publicKey`, `verifyToken`, … The message names it. `verifySignature: false` switches the check off, with a warning: \
          then anybody who knows the URL can send events.";
-    DoesNotFit "OC132" Error "the field does not fit the platform"
+    DoesNotFit "OC132" Error "the field does not fit"
         "The platform of this inbound webhook has no use for this field, so it is probably meant for another one, or the \
-         platform is another than you think: it follows from the webhook's name where `platform` is not given.";
+         platform is another than you think: it follows from the webhook's name where `platform` is not given. Of outbound \
+         webhooks, `text` belongs to the chat formats, `chatId` to telegram, `agentHook` to agent-hook.";
     UnknownPlatform "OC133" Error "unknown platform"
         "`platform` names how requests are verified and read. A source that is not in the list is `generic` (an HMAC \
          signature in a header), `standard` (Standard Webhooks), `token` or `basic`.";
@@ -142,6 +143,11 @@ codes! {
     PreviousName "OC137" Error "`previousName` is not free"
         "`previousName` says which name this webhook had before, so that its backlog and history move with it. The old name \
          must be gone from the document, and only one webhook can follow it.";
+    Expression "OC138" Error "not an expression"
+        "`filter` is one expression, `body`, `text` and `agentHook.message` are texts with expressions in `{{…}}`, in the \
+         language of Jinja. They see `event`, `id`, `timestamp`, `source` and `data`, and nothing else: \
+         `data.chatId == \"42\"`, `{{data.userName or data.user}}`. The position is the place inside of the text. \
+         docs/formats.md has the language and its bounds.";
     NotYet "OC139" Error "not supported by this version yet"
         "The field, value or platform is part of the document's language, but this version does not carry it out yet. It is \
          refused rather than ignored. Leave it out, or install a version that has it.";

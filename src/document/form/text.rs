@@ -7,6 +7,7 @@ use crate::document::mask::{self, plain};
 use crate::document::platforms;
 use crate::document::value::Value;
 use crate::event::{EventPattern, KNOWN_EVENTS, Name};
+use crate::expression::{self, Filter, Template};
 
 pub(super) fn status_code(text: &str) -> Result<Value, Fault> {
     let range = parse_status(text.trim()).ok_or_else(|| {
@@ -91,6 +92,27 @@ pub(super) fn form_of(form: Form, text: &str) -> Result<Value, Fault> {
         }),
         Form::Platform => platform(text),
         Form::SignatureTemplate => signature_template(text).map(|()| Value::text(text)),
+        Form::Filter | Form::Template => match expression(form, text) {
+            None => Ok(Value::text(text)),
+            Some(error) => Err(expression_fault(&error)),
+        },
+    }
+}
+
+/// What is wrong with a filter or template.
+pub(in crate::document) fn expression(form: Form, text: &str) -> Option<expression::Error> {
+    match form {
+        Form::Filter => Filter::parse(text).err(),
+        _ => Template::parse(text).err(),
+    }
+}
+
+/// The same, for a person.
+pub(in crate::document) fn expression_fault(error: &expression::Error) -> Fault {
+    let fault = Fault::new(Code::Expression, error.to_string());
+    match error.unknown_name() {
+        Some(name) => fault.nearest(name, expression::NAMES),
+        None => fault,
     }
 }
 

@@ -78,6 +78,8 @@ macro_rules! conformance {
             a_suspension_survives_until_it_is_lifted
             the_fingerprint_key_stays
             dead_letters_are_replayed_and_go_when_delivered
+            what_a_template_failed_on_is_owed_anew_when_the_sender_changes
+            an_event_that_is_named_is_replayed_past_the_filter
             stored_events_are_replayed_by_time_and_subscription
             one_event_is_replayed_whatever_the_subscription
             replays_keep_the_order_of_lanes
@@ -295,7 +297,17 @@ pub(crate) fn put(sender: &str, previous: Option<&str>, patterns: &[&str], from:
             events: patterns.iter().map(|p| EventPattern::parse(p).unwrap()).collect(),
             from: from.map(|names| names.iter().map(|n| name(n)).collect()),
         },
+        changed: false,
     }
+}
+
+/// The same sender with other settings.
+pub(crate) fn changed(sender: &str, patterns: &[&str]) -> SenderChange {
+    let mut change = put(sender, None, patterns, None);
+    if let SenderChange::Put { changed, .. } = &mut change {
+        *changed = true;
+    }
+    change
 }
 
 pub(crate) fn remove(sender: &str) -> SenderChange {

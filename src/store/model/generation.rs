@@ -135,6 +135,8 @@ pub enum SenderChange {
         previous: Option<Name>,
         /// What it gets.
         subscription: Subscription,
+        /// Whether its entry changed: then dead letters that its filter or template made are owed anew.
+        changed: bool,
     },
     /// The sender is gone: new events stop, what is owed stays until [`super::Store::close_sender`].
     Remove {

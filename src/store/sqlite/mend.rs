@@ -106,14 +106,16 @@ pub(super) fn replay_slice(engine: &mut Engine, replay: &Replay, from: i64) -> R
     let since_ms = replay.since_ms.unwrap_or(i64::MIN);
     let (staged, (owed, next)) = super::writer::in_transaction(&engine.conn, |conn, staged| {
         let mut owed = 0;
+        // An event that is named is sent whatever the sender subscribes to, and whatever its filter says.
+        let named = replay.event_id.is_some() && replay.sender.is_some();
         let mut put = |staged: &mut Staged, key: SenderKey, seq: i64| -> Result<()> {
             let lane = lane_of(conn, seq)?;
             let new = conn
                 .prepare_cached(
                     "INSERT OR IGNORE INTO owed(seq, sender, lane, due_ms, attempts, since_ms, passed)
-                     VALUES(?1, ?2, ?3, max(?4, 1), 0, ?4, 0)",
+                     VALUES(?1, ?2, ?3, max(?4, 1), 0, ?4, ?5)",
                 )?
-                .execute((seq, key.0, lane, replay.now_ms))?;
+                .execute((seq, key.0, lane, replay.now_ms, named))?;
             if new == 1 {
                 if senders.get(key).is_some_and(|s| s.laned) {
                     add_to_lane(conn, key.0, lane, seq)?;
@@ -162,8 +164,6 @@ pub(super) fn replay_slice(engine: &mut Engine, replay: &Replay, from: i64) -> R
                     continue;
                 }
                 senders.matching(&event, &mut wanting);
-                // An event that is named is sent whatever the sender subscribes to.
-                let named = replay.event_id.is_some() && replay.sender.is_some();
                 for key in &targets {
                     if named || wanting.binary_search(key).is_ok() {
                         put(staged, *key, seq)?;

@@ -12,6 +12,8 @@ pub enum Behaviour {
     Answer(u16),
     /// Answers this status with a header.
     AnswerWith(u16, &'static str, &'static str),
+    /// Answers this status with a body.
+    AnswerBody(u16, &'static str),
     /// Never answers.
     Hang,
 }
@@ -19,6 +21,9 @@ pub enum Behaviour {
 /// A request as a receiver saw it.
 #[derive(Debug, Clone)]
 pub struct Received {
+    pub method: String,
+    /// Path and query.
+    pub target: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
@@ -34,6 +39,11 @@ impl Received {
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
+    }
+
+    #[track_caller]
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
     }
 }
 
@@ -59,7 +69,7 @@ impl Receiver {
     /// A receiver on a given address (one that was another receiver's before).
     pub fn start_at(address: SocketAddr) -> Self {
         use axum::body::Bytes;
-        use axum::http::{HeaderMap, StatusCode};
+        use axum::http::{HeaderMap, Method, StatusCode, Uri};
         let state = Arc::new(Mutex::new(ReceiverState {
             received: Vec::new(),
             behaviour: Behaviour::Answer(200),
@@ -75,32 +85,40 @@ impl Receiver {
                 .build()
                 .unwrap();
             runtime.block_on(async move {
-                let app = axum::Router::new().fallback(move |headers: HeaderMap, body: Bytes| {
-                    let shared = shared.clone();
-                    async move {
-                        let headers = headers
-                            .iter()
-                            .map(|(n, v)| (n.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
-                            .collect();
-                        let behaviour = {
-                            let mut state = shared.lock().unwrap();
-                            state.received.push(Received {
-                                headers,
-                                body: body.to_vec(),
-                            });
-                            state.behaviour.clone()
-                        };
-                        match behaviour {
-                            Behaviour::Answer(status) => (StatusCode::from_u16(status).unwrap(), HeaderMap::new()),
-                            Behaviour::AnswerWith(status, name, value) => {
-                                let mut headers = HeaderMap::new();
-                                headers.insert(name, value.parse().unwrap());
-                                (StatusCode::from_u16(status).unwrap(), headers)
+                let app =
+                    axum::Router::new().fallback(move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
+                        let shared = shared.clone();
+                        async move {
+                            let headers = headers
+                                .iter()
+                                .map(|(n, v)| (n.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
+                                .collect();
+                            let behaviour = {
+                                let mut state = shared.lock().unwrap();
+                                state.received.push(Received {
+                                    method: method.to_string(),
+                                    target: uri.to_string(),
+                                    headers,
+                                    body: body.to_vec(),
+                                });
+                                state.behaviour.clone()
+                            };
+                            match behaviour {
+                                Behaviour::Answer(status) => {
+                                    (StatusCode::from_u16(status).unwrap(), HeaderMap::new(), "")
+                                }
+                                Behaviour::AnswerBody(status, body) => {
+                                    (StatusCode::from_u16(status).unwrap(), HeaderMap::new(), body)
+                                }
+                                Behaviour::AnswerWith(status, name, value) => {
+                                    let mut headers = HeaderMap::new();
+                                    headers.insert(name, value.parse().unwrap());
+                                    (StatusCode::from_u16(status).unwrap(), headers, "")
+                                }
+                                Behaviour::Hang => std::future::pending().await,
                             }
-                            Behaviour::Hang => std::future::pending().await,
                         }
-                    }
-                });
+                    });
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
                 let serve = async { hyper_serve(listener, app).await };
                 tokio::select! { () = serve => {}, _ = ended => {} }
