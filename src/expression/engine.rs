@@ -1,6 +1,6 @@
 //! What all filters and templates share: the language without everything that reaches outside, and the bounds.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::sync::LazyLock;
 
@@ -71,6 +71,12 @@ pub(super) fn check_names(names: &HashSet<String>, text: &str, tags: bool) -> Re
         }
     }
     Ok(())
+}
+
+/// The members of `data` among dotted names.
+pub(super) fn members(names: &HashSet<String>) -> BTreeSet<String> {
+    let member = |name: &String| Some(name.strip_prefix("data.")?.split('.').next()?.to_owned());
+    names.iter().filter_map(member).collect()
 }
 
 /// Whether the language has a filter or test of this name.

@@ -26,6 +26,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -142,6 +143,12 @@ impl Filter {
         Ok(Self(Arc::new(expression)))
     }
 
+    /// The members of `data` that it looks at.
+    #[must_use]
+    pub fn members(&self) -> BTreeSet<String> {
+        engine::members(&self.0.undeclared_variables(true))
+    }
+
     /// Whether the event passes: `false`, nothing, 0, and what is empty or undefined do not.
     ///
     /// # Errors
@@ -179,6 +186,16 @@ impl Template {
             .map_err(|error| syntax(&error, text))?;
         engine::check_names(&template.undeclared_variables(false), text, true)?;
         Ok(Self(text.into()))
+    }
+
+    /// The members of `data` that it looks at.
+    #[must_use]
+    pub fn members(&self) -> BTreeSet<String> {
+        let template = engine::TEMPLATES.template_from_named_str("", &self.0);
+        template.map_or_else(
+            |_| BTreeSet::new(),
+            |template| engine::members(&template.undeclared_variables(true)),
+        )
     }
 
     /// The whole output.

@@ -69,6 +69,15 @@ fn errors_in_the_text_say_where() {
 }
 
 #[test]
+fn the_members_that_it_looks_at_are_known() {
+    let members = |found: std::collections::BTreeSet<String>| found.into_iter().collect::<Vec<_>>().join(" ");
+    let filter = Filter::parse("data.usr == 1 and 'data.x' in data.body.deep.x and data['n'] > 1").unwrap();
+    assert_eq!(members(filter.members()), "body usr");
+    let template = Template::parse("{{data.a.b}}{% if data.c %}{{event}}{% endif %}").unwrap();
+    assert_eq!(members(template.members()), "a c");
+}
+
+#[test]
 fn values_print_as_they_came() {
     assert_eq!(
         render("{{data.n}} {{data.big}}").unwrap(),

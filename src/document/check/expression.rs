@@ -2,12 +2,36 @@
 
 use std::ops::Range;
 
-use super::Check;
 use super::place::Place;
+use super::{Check, Code, Fault};
+use crate::document::diagnostic::nearest;
 use crate::document::fields::Form;
 use crate::document::form;
 use crate::document::reference;
 use crate::document::text::Node;
+
+/// The members of `data` that the gateway's own events have: docs/platforms.md.
+const MEMBERS: [&str; 19] = [
+    "channel",
+    "user",
+    "message",
+    "sessionId",
+    "platform",
+    "messageId",
+    "userName",
+    "chatId",
+    "threadId",
+    "sentAt",
+    "attachments",
+    "reply",
+    "verified",
+    "type",
+    "deliveryId",
+    "body",
+    "error",
+    "sender",
+    "component",
+];
 
 impl Check<'_> {
     /// Reports what is wrong with a filter or template; says whether it is right, as far as can be known: what references
@@ -16,18 +40,34 @@ impl Check<'_> {
         if reference::has_reference(text) || text.trim().is_empty() {
             return true;
         }
-        let Some(error) = form::expression(form, text) else {
-            return true;
+        let members = match form::expression(form, text) {
+            Ok(members) => members,
+            Err(error) => {
+                let span = self.inside(text, node, error.at());
+                self.report(place, &span, form::expression_fault(&error));
+                return false;
+            }
         };
-        let inner = error
-            .at()
-            .and_then(|at| inner_span(self.text, &node.target().span(), text, &at));
-        self.report(
-            place,
-            &inner.unwrap_or_else(|| node.span()),
-            form::expression_fault(&error),
-        );
-        false
+        for member in members.iter().filter(|member| !MEMBERS.contains(&member.as_str())) {
+            let Some(right) = nearest(member, MEMBERS) else {
+                continue;
+            };
+            let written = format!("data.{member}");
+            let at = text.find(&written).map(|at| at..at + written.len());
+            let fault = Fault::new(
+                Code::UnknownMember,
+                format!("events of the gateway have no `{written}`: it is undefined unless yours have it"),
+            );
+            let span = self.inside(text, node, at);
+            self.report(place, &span, fault.hint(format!("did you mean `data.{right}`?")));
+        }
+        true
+    }
+
+    /// The place of a part of a node's text, or the node's.
+    fn inside(&self, text: &str, node: &Node<'_>, part: Option<Range<usize>>) -> Range<u32> {
+        part.and_then(|part| inner_span(self.text, &node.target().span(), text, &part))
+            .unwrap_or_else(|| node.span())
     }
 }
 

@@ -175,6 +175,10 @@ codes! {
     LooksLikeReference "OC156" Warning "looks like a reference, but is text"
         "References are `${NAME}` and `${NAME:-default}`, with names of `[A-Z_][A-Z0-9_]*`. Anything else after a `$` stays \
          as it is. Where that is meant, write `$${` to say so for upper-case names; otherwise mend the name.";
+    UnknownMember "OC157" Note "a member that looks like a slip"
+        "A filter or template looks at a member of `data` that none of the gateway's own events has, and that resembles one \
+         that they have. Events that you publish through the API may have it; otherwise it is a slip: a filter takes it for \
+         undefined, which equals nothing, and a template fails on it.";
     Unresolved "OC160" Error "a reference does not resolve here"
         "Only `openclaw validate --resolve` and the gateway itself look at where a reference leads: a variable that is not \
          set, a file that cannot be read, a provider that has no such id, or a value that does not fit its field. Set the \
