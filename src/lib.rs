@@ -14,6 +14,7 @@ pub mod inbound; // HTTP request -> events in the store
 pub mod listener; // sockets, TLS, limits: where requests come in
 pub mod outbound; // what is owed -> HTTP attempts
 pub mod plan; // what must exist against what runs -> what is to be done
+pub mod proof; // the proof of a request, made anew
 pub mod reconcile; // files, plans and what runs: the only room that changes it
 pub mod secret; // the redacted value
 pub mod store; // what outlives the process

@@ -318,6 +318,8 @@ pub enum Format {
     Chat(Chat),
     /// Starts an assistant's agent.
     AgentHook,
+    /// The request itself, as the platform sent it.
+    Forward,
 }
 
 impl Format {
@@ -329,6 +331,7 @@ impl Format {
             "standard" => Some(Self::Standard),
             "raw" => Some(Self::Raw),
             "agent-hook" => Some(Self::AgentHook),
+            "forward" => Some(Self::Forward),
             chat => Chat::parse(chat).map(Self::Chat),
         }
     }

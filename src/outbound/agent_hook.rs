@@ -8,7 +8,7 @@
 
 use std::fmt::Write as _;
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::answer::{Inside, json};
 use super::payload::Payload;
@@ -89,7 +89,7 @@ pub(super) fn payload(
     let key = HeaderValue::from_str(delivery_id).map_err(|_| "the delivery's id is no header".to_owned())?;
     Ok(Payload {
         body: members.0.into(),
-        headers: vec![(IDEMPOTENCY_KEY, key)],
+        headers: HeaderMap::from_iter([(IDEMPOTENCY_KEY, key)]),
         ..Payload::default()
     })
 }

@@ -30,7 +30,7 @@ pub(super) fn inside(format: Format, status: u16, body: &[u8]) -> Inside {
     match format {
         Format::Chat(kind) => chat::inside(kind, status, body),
         Format::AgentHook => agent_hook::inside(status, body),
-        Format::Openclaw | Format::Standard | Format::Raw => Inside::default(),
+        Format::Openclaw | Format::Standard | Format::Raw | Format::Forward => Inside::default(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
@@ -13,10 +13,13 @@ use hyper_util::client::legacy::connect::capture_connection;
 
 use super::answer;
 use super::clients::{Clients, ConnectError, is_local};
+use super::dispatcher::Shared;
+use super::forward;
 use super::payload::{self, Payload};
 use super::prepared::PreparedSender;
 use super::wire::Trace;
 use crate::clock::Timestamp;
+use crate::document::settings::Format;
 use crate::event::Event;
 
 const AGENT: &str = concat!("openclaw/", env!("CARGO_PKG_VERSION"));
@@ -91,7 +94,7 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    fn new(class: Class, detail: impl fmt::Display) -> Self {
+    pub(super) fn new(class: Class, detail: impl fmt::Display) -> Self {
         let mut detail = detail.to_string().replace(['\n', '\r'], " ");
         truncate(&mut detail, 500);
         Self { class, detail }
@@ -136,13 +139,19 @@ pub(super) struct Delivery<'a> {
 }
 
 /// Sends a delivery once, within the sender's timeout.
-pub(super) async fn send(clients: &Clients, sender: &PreparedSender, delivery: Delivery<'_>) -> Answer {
+pub(super) async fn send(shared: &Shared, sender: &PreparedSender, delivery: Delivery<'_>) -> Answer {
     let began = Instant::now();
-    let payload = match payload::render(sender, delivery.event, delivery.id, delivery.now) {
+    let clients = &shared.clients;
+    let payload = match sender.settings.format {
+        Format::Forward => forward::payload(&*shared.store, shared.proofs(), sender, &delivery).await,
+        _ => payload::render(sender, delivery.event, delivery.id, delivery.now)
+            .map_err(|detail| Failure::new(Class::Template, detail)),
+    };
+    let payload = match payload {
         Ok(payload) => payload,
-        Err(detail) => {
+        Err(failure) => {
             return Answer {
-                failure: Some(Failure::new(Class::Template, detail)),
+                failure: Some(failure),
                 ..Answer::default()
             };
         }
@@ -177,6 +186,21 @@ fn headers(sender: &PreparedSender, delivery: &Delivery<'_>, payload: &Payload) 
     const STANDARD: HeaderName = HeaderName::from_static("webhook-signature");
     const TRACE: HeaderName = HeaderName::from_static("traceparent");
 
+    if sender.settings.format == Format::Forward {
+        // The platform's own, a sender's own, what proves the request: the later replace the earlier.
+        let mut headers = payload.headers.clone();
+        for (name, value) in &sender.headers {
+            if !payload.headers.get(name).is_some_and(HeaderValue::is_sensitive) {
+                headers.insert(name, value.clone());
+            }
+        }
+        for (name, value) in [(DELIVERY, delivery.id), (ATTEMPT, &delivery.number.to_string())] {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        }
+        return headers;
+    }
     let mut headers = HeaderMap::with_capacity(16);
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     // A sender's own may replace the user agent, and nothing else.
@@ -202,7 +226,7 @@ fn headers(sender: &PreparedSender, delivery: &Delivery<'_>, payload: &Payload) 
         set(SIGNATURE, &signer.openclaw(&[&payload.body]));
         set(STANDARD, &signer.standard(id, &timestamp, &payload.body));
     }
-    headers.extend(payload.headers.iter().cloned());
+    headers.extend(payload.headers.clone());
     headers
 }
 
@@ -217,7 +241,7 @@ async fn exchange(
     let mut tries = 0;
     let response = loop {
         let mut request = Request::new(Full::new(payload.body.clone()));
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = payload.method.clone();
         *request.uri_mut() = payload.uri.as_ref().unwrap_or(&sender.uri).clone();
         *request.headers_mut() = headers.clone();
         if let Some(spelling) = &sender.spelling {

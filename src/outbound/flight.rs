@@ -84,7 +84,7 @@ pub(super) fn begin(
             number,
             now,
         };
-        let answer = AssertUnwindSafe(attempt::send(&shared.clients, &sender, delivery))
+        let answer = AssertUnwindSafe(attempt::send(&shared, &sender, delivery))
             .catch_unwind()
             .await
             .unwrap_or_else(|_| Answer::internal());

@@ -24,6 +24,7 @@ mod clients;
 mod dispatcher;
 mod egress;
 mod flight;
+mod forward;
 mod limits;
 mod payload;
 mod prepared;

@@ -1,7 +1,7 @@
 //! What a delivery sends, to the byte.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, Method, Uri};
 
 use super::prepared::PreparedSender;
 use super::sign::Signer;
@@ -12,19 +12,32 @@ use crate::event::Event;
 use crate::expression::Seen;
 
 /// What an attempt sends beside the headers that all formats have.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Payload {
     pub(super) body: Bytes,
     /// Where to, where it is not the sender's URL as it is.
     pub(super) uri: Option<Uri>,
     /// The format's own headers.
-    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) headers: HeaderMap,
+    /// POST, but of a forwarded request.
+    pub(super) method: Method,
+}
+
+impl Default for Payload {
+    fn default() -> Self {
+        Self {
+            body: Bytes::new(),
+            uri: None,
+            headers: HeaderMap::new(),
+            method: Method::POST,
+        }
+    }
 }
 
 /// Makes it of the event and the settings of the moment.
 ///
 /// # Errors
-/// Why a template cannot be made of this event, for a person.
+/// Why a template cannot be made of this event, for a person. A request is forwarded by `forward.rs`.
 pub(super) fn render(
     sender: &PreparedSender,
     event: &Event,

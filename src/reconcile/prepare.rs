@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::document::settings::{Admin, Egress, Listen, OnDelete, Server, ServerTls};
+use crate::document::settings::{Admin, Egress, Format, Listen, OnDelete, Server, ServerTls};
 use crate::document::{self, Address, Desired, Lookup, Resource, Value};
 use crate::event::{EventPattern, Name};
 use crate::inbound::{PreparedRoute, RouteChange, Routes};
@@ -257,6 +257,7 @@ fn sender(
     let subscription = Subscription {
         events: settings.events.clone(),
         from: settings.from.clone(),
+        per_request: settings.format == Format::Forward,
     };
     let sender = dispatcher
         .prepare(settings, egress)
@@ -356,5 +357,6 @@ fn subscription(resource: &Resource) -> Subscription {
             .filter_map(|text| EventPattern::parse(text))
             .collect(),
         from: texts("from").map(|names| names.iter().filter_map(|name| Name::parse(name).ok()).collect()),
+        per_request: resource.get("format").and_then(Value::as_text) == Some("forward"),
     }
 }

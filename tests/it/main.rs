@@ -14,6 +14,7 @@ mod certificates;
 mod documents_on_disk;
 mod edits;
 mod formats;
+mod forwarding;
 mod harness;
 mod kill_loses_nothing;
 mod load;

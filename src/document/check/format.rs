@@ -49,11 +49,12 @@ impl Check<'_> {
         }
         let chat = Chat::is_name(&format);
         let agent = format == "agent-hook";
+        let forward = format == "forward";
         for (field, fits, whose) in [
             ("text", chat, "the chat formats"),
             ("chatId", format == "telegram", "format telegram"),
             ("agentHook", agent, "format agent-hook"),
-            ("body", !agent, "the other formats"),
+            ("body", !agent && !forward, "the other formats"),
         ] {
             self.fits(slots, field, fits, whose, &format, place);
         }
@@ -62,6 +63,16 @@ impl Check<'_> {
         }
         if agent {
             self.agent_hook(slots, place, around, resources);
+            return Defaults::Assistant;
+        }
+        if forward {
+            if slots.get("from").is_none() && !slots.is_named("from") {
+                let at = slots.get("format").map_or(0..0, |slot| slot.at.clone());
+                let fault = Fault::new(Code::Missing, "`from` is missing: whose requests are forwarded?");
+                self.report(&place.key("from"), &at, fault.hint("write `from: [telegram]`"));
+            }
+            slots.set_default("timeout", Value::Duration(15_000));
+            slots.set_default("ordering", Value::text("session"));
             return Defaults::Assistant;
         }
         Defaults::Table

@@ -47,6 +47,7 @@ macro_rules! conformance {
         conformance!(@ $bed;
             an_event_that_matches_nobody_is_stored
             each_sender_that_is_subscribed_is_owed_the_event
+            a_sender_of_requests_gets_each_once_and_no_test
             a_repeat_gets_the_first_events_id_and_makes_nothing
             an_expired_key_is_forgotten
             a_key_that_comes_twice_in_one_append_is_one_event
@@ -297,6 +298,7 @@ pub(crate) fn put(sender: &str, previous: Option<&str>, patterns: &[&str], from:
         subscription: Subscription {
             events: patterns.iter().map(|p| EventPattern::parse(p).unwrap()).collect(),
             from: from.map(|names| names.iter().map(|n| name(n)).collect()),
+            per_request: false,
         },
         changed: false,
     }

@@ -152,8 +152,8 @@ impl Changes<'_> {
         }
         let (events, sources) = row::subscription_columns(subscription);
         let Some(key) = found else {
-            conn.prepare_cached("INSERT INTO senders(name, events, sources) VALUES(?1, ?2, ?3)")?
-                .execute((name.as_str(), events, sources))?;
+            conn.prepare_cached("INSERT INTO senders(name, events, sources, per_request) VALUES(?1, ?2, ?3, ?4)")?
+                .execute((name.as_str(), events, sources, subscription.per_request))?;
             let key = SenderKey(conn.last_insert_rowid());
             let sender = Sender {
                 name: name.clone(),
@@ -175,9 +175,9 @@ impl Changes<'_> {
             return Ok(key);
         }
         conn.prepare_cached(
-            "UPDATE senders SET name = ?2, events = ?3, sources = ?4, removed_ms = NULL WHERE key = ?1",
+            "UPDATE senders SET name = ?2, events = ?3, sources = ?4, per_request = ?5, removed_ms = NULL WHERE key = ?1",
         )?
-        .execute((key.0, name.as_str(), events, sources))?;
+        .execute((key.0, name.as_str(), events, sources, subscription.per_request))?;
         if was.name != *name && self.active(&was.name) == Some(key) {
             self.names.insert(was.name.clone(), None);
         }

@@ -1,5 +1,7 @@
 //! Putting back, dropping, cleaning up, copying and checking. Long work is done in slices, so that appends come in between.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension};
 
 use super::append::add_to_lane;
@@ -150,11 +152,13 @@ pub(super) fn replay_slice(engine: &mut Engine, replay: &Replay, from: i64) -> R
             }
         } else {
             let mut find = conn.prepare_cached(concat!(
-                "SELECT id, name, ts_us, source, session, traceparent, test, data, at_ms, seq",
+                "SELECT id, name, ts_us, source, session, traceparent, test, data, at_ms, seq, request",
                 " FROM events WHERE seq >= ?1 ORDER BY seq LIMIT ?2"
             ))?;
             let mut rows = find.query((from, limit))?;
             let mut wanting = Vec::new();
+            // Of a request that two slices share, its senders may get it twice.
+            let (mut request, mut served) = (None, HashSet::new());
             while let Some(row) = rows.next()? {
                 seen += 1;
                 let (event, at_ms) = row::event(row)?;
@@ -164,6 +168,12 @@ pub(super) fn replay_slice(engine: &mut Engine, replay: &Replay, from: i64) -> R
                     continue;
                 }
                 senders.matching(&event, &mut wanting);
+                let of: Option<i64> = row.get(10)?;
+                if of.is_none() || of != request {
+                    served.clear();
+                    request = of;
+                }
+                senders.once_a_request(&event, of.is_some(), &mut served, &mut wanting);
                 for key in &targets {
                     if named || wanting.binary_search(key).is_ok() {
                         put(staged, *key, seq)?;

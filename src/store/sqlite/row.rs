@@ -145,8 +145,8 @@ pub(super) fn subscription_columns(subscription: &Subscription) -> (String, Opti
     (patterns.join(" "), sources)
 }
 
-/// A subscription from its two columns.
-pub(super) fn subscription(events: &str, sources: Option<&str>) -> Result<Subscription> {
+/// A subscription from its columns.
+pub(super) fn subscription(events: &str, sources: Option<&str>, per_request: bool) -> Result<Subscription> {
     let damaged = || StoreError::Damaged("a sender's subscription is not what was written".into());
     let events = events.split_ascii_whitespace();
     Ok(Subscription {
@@ -161,5 +161,6 @@ pub(super) fn subscription(events: &str, sources: Option<&str>) -> Result<Subscr
                     .collect::<Result<_>>()
             })
             .transpose()?,
+        per_request,
     })
 }
