@@ -72,6 +72,7 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<(), Gate
     let routes = Routes::new(store.clone(), clock.clone(), verify_clock(&clock));
     let dispatcher = Dispatcher::new(store.clone(), clock.clone(), seed());
     store.set_wake(dispatcher.clone());
+    dispatcher.set_proofs(routes.clone());
 
     let (notices, documents) = mpsc::channel(own_events::DOCUMENTS);
     let sources = Sources {

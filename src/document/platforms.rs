@@ -74,6 +74,25 @@ const fn gives(name: &'static str, keys: Keys, signed_time: bool) -> Platform {
     }
 }
 
+/// Platforms that an assistant has a channel for, under the same name: it can answer there.
+pub const CHANNELS: [&str; 15] = [
+    "telegram",
+    "discord",
+    "slack",
+    "whatsapp",
+    "line",
+    "feishu",
+    "twilio",
+    "googlechat",
+    "msteams",
+    "mattermost",
+    "synology-chat",
+    "nextcloud-talk",
+    "zalo",
+    "qqbot",
+    "bluebubbles",
+];
+
 /// A platform whose secret the owner of the webhook chooses.
 const fn takes(name: &'static str, keys: Keys, signed_time: bool) -> Platform {
     Platform {

@@ -13,14 +13,18 @@
 //! sender is suspended and still owes the delivery), kept connections that the endpoint had closed, our own lack of
 //! sockets, and whatever was not sent: an open breaker, a rate limit, a pause, a suspension.
 
+mod agent_hook;
+mod answer;
 mod attempt;
 mod backoff;
 mod breaker;
 mod change;
+mod chat;
 mod clients;
 mod dispatcher;
 mod egress;
 mod flight;
+mod forward;
 mod limits;
 mod payload;
 mod prepared;
@@ -29,6 +33,7 @@ mod sender;
 mod sign;
 mod slot;
 mod status;
+mod told;
 mod verdict;
 mod wire;
 

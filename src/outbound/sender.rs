@@ -199,7 +199,7 @@ impl Hands {
     fn begin(&mut self, sender: &Arc<PreparedSender>, stance: &mut Stance, now_ms: i64) {
         let limits = Arc::clone(&self.shared.limits);
         while let MayBegin::Some(at_most) = stance.may_begin {
-            let Some(owed) = self.ready.front() else {
+            let Some(owed) = self.ready.front_mut() else {
                 self.waiting = None;
                 self.permit = None;
                 return;

@@ -304,7 +304,7 @@ impl Core {
             summary: plan.summary().counts(),
             fingerprints: fingerprints.clone(),
         };
-        let senders = sender_changes(&prepared.senders);
+        let senders = sender_changes(&prepared.senders, true);
         let commit = Commit {
             generation: Some(generation),
             senders,
@@ -477,6 +477,6 @@ fn moves_the_store(change: &plan::Change) -> bool {
         .any(|field| matches!(field.path.as_str(), "path" | "engine"))
 }
 
-pub(super) fn sender_changes(parts: &[SenderPart]) -> Vec<store::SenderChange> {
-    parts.iter().map(SenderPart::to_store).collect()
+pub(super) fn sender_changes(parts: &[SenderPart], changed: bool) -> Vec<store::SenderChange> {
+    parts.iter().map(|part| part.to_store(changed)).collect()
 }

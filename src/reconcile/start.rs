@@ -145,7 +145,7 @@ impl Core {
             fingerprints: fingerprints.clone(),
         });
         let known = start.store.senders().await?;
-        let mut changes = sender_changes(&prepared.senders);
+        let mut changes = sender_changes(&prepared.senders, choice.new);
         let gone = known.iter().filter(|row| {
             row.removed_ms.is_none()
                 && !choice

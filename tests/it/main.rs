@@ -13,6 +13,8 @@ mod bad_documents;
 mod certificates;
 mod documents_on_disk;
 mod edits;
+mod formats;
+mod forwarding;
 mod harness;
 mod kill_loses_nothing;
 mod load;

@@ -15,7 +15,7 @@ use crate::document::text::Entry;
 use crate::document::value::Value;
 use crate::event::Name;
 
-impl Check {
+impl Check<'_> {
     /// One inbound webhook: its values in the order of the table.
     pub(super) fn inbound(
         &mut self,

@@ -125,9 +125,10 @@ codes! {
         "An outbound webhook needs `url`. An inbound webhook needs what its platform's signature is checked with: `secret`, \
          `publicKey`, `verifyToken`, … The message names it. `verifySignature: false` switches the check off, with a warning: \
          then anybody who knows the URL can send events.";
-    DoesNotFit "OC132" Error "the field does not fit the platform"
+    DoesNotFit "OC132" Error "the field does not fit"
         "The platform of this inbound webhook has no use for this field, so it is probably meant for another one, or the \
-         platform is another than you think: it follows from the webhook's name where `platform` is not given.";
+         platform is another than you think: it follows from the webhook's name where `platform` is not given. Of outbound \
+         webhooks, `text` belongs to the chat formats, `chatId` to telegram, `agentHook` to agent-hook.";
     UnknownPlatform "OC133" Error "unknown platform"
         "`platform` names how requests are verified and read. A source that is not in the list is `generic` (an HMAC \
          signature in a header), `standard` (Standard Webhooks), `token` or `basic`.";
@@ -142,6 +143,11 @@ codes! {
     PreviousName "OC137" Error "`previousName` is not free"
         "`previousName` says which name this webhook had before, so that its backlog and history move with it. The old name \
          must be gone from the document, and only one webhook can follow it.";
+    Expression "OC138" Error "not an expression"
+        "`filter` is one expression, `body`, `text` and `agentHook.message` are texts with expressions in `{{…}}`, in the \
+         language of Jinja. They see `event`, `id`, `timestamp`, `source` and `data`, and nothing else: \
+         `data.chatId == \"42\"`, `{{data.userName or data.user}}`. The position is the place inside of the text. \
+         docs/formats.md has the language and its bounds.";
     NotYet "OC139" Error "not supported by this version yet"
         "The field, value or platform is part of the document's language, but this version does not carry it out yet. It is \
          refused rather than ignored. Leave it out, or install a version that has it.";
@@ -169,6 +175,10 @@ codes! {
     LooksLikeReference "OC156" Warning "looks like a reference, but is text"
         "References are `${NAME}` and `${NAME:-default}`, with names of `[A-Z_][A-Z0-9_]*`. Anything else after a `$` stays \
          as it is. Where that is meant, write `$${` to say so for upper-case names; otherwise mend the name.";
+    UnknownMember "OC157" Note "a member that looks like a slip"
+        "A filter or template looks at a member of `data` that none of the gateway's own events has, and that resembles one \
+         that they have. Events that you publish through the API may have it; otherwise it is a slip: a filter takes it for \
+         undefined, which equals nothing, and a template fails on it.";
     Unresolved "OC160" Error "a reference does not resolve here"
         "Only `openclaw validate --resolve` and the gateway itself look at where a reference leads: a variable that is not \
          set, a file that cannot be read, a provider that has no such id, or a value that does not fit its field. Set the \

@@ -52,6 +52,56 @@ pub(crate) async fn each_sender_that_is_subscribed_is_owed_the_event(bed: &dyn B
     assert_eq!(owed, [3, 2, 1, 1, 0, 0]);
 }
 
+pub(crate) async fn a_sender_of_requests_gets_each_once_and_no_test(bed: &dyn Bed) {
+    let desk = Desk::open(bed).await;
+    let mut change = put("forward", None, &["message.*"], Some(&["line"]));
+    if let SenderChange::Put { subscription, .. } = &mut change {
+        subscription.per_request = true;
+    }
+    let forward = desk.change(change, T0).await.unwrap();
+    let each = desk.put("each", &["*"]).await;
+    let desk = desk.reopen(bed).await;
+    let of_request = |events| Append {
+        request: Some(request("line")),
+        ..append(events, T0)
+    };
+    let from = |event_name| event_from(event_name, "line");
+    let key = |key| keyed(from("message.received"), "line", key, T0 + HOUR);
+    // Three of one request, the first of which it does not want; repeats of two of them beside a new one.
+    let wanted = key("1");
+    let id = wanted.event.id.to_string();
+    let first = vec![new(from("webhook.received")), wanted, key("2")];
+    desk.store.append(of_request(first)).await.unwrap();
+    assert_eq!((desk.owed(forward).await, desk.owed(each).await), (1, 3));
+    desk.store.append(of_request(vec![key("1"), key("2")])).await.unwrap();
+    assert_eq!(desk.owed(forward).await, 1, "a repeat is no request");
+    desk.store
+        .append(of_request(vec![key("1"), key("3"), key("4")]))
+        .await
+        .unwrap();
+    assert_eq!((desk.owed(forward).await, desk.owed(each).await), (2, 5));
+    // Test traffic, and what nobody asked for.
+    let test = Event {
+        test: true,
+        ..from("message.received")
+    };
+    desk.store.append(of_request(vec![new(test)])).await.unwrap();
+    desk.append(from("message.sent"), T0).await;
+    assert_eq!((desk.owed(forward).await, desk.owed(each).await), (2, 7));
+    // A replay gives each request once as well.
+    for owed in desk.all(forward, T0 + 1).await {
+        desk.delivered(&owed, T0 + 1).await;
+    }
+    let replay = Replay {
+        sender: Some(forward),
+        now_ms: T0 + 2,
+        ..Replay::default()
+    };
+    assert_eq!(desk.store.replay(replay).await.unwrap(), 2);
+    let again = desk.all(forward, T0 + 2).await;
+    assert_eq!((again.len(), ids(&again)[0]), (2, id.as_str()));
+}
+
 pub(crate) async fn a_repeat_gets_the_first_events_id_and_makes_nothing(bed: &dyn Bed) {
     let desk = Desk::open(bed).await;
     let sender = desk.put("s", &["*"]).await;

@@ -1,5 +1,6 @@
 //! Accepting: a request, its events, their keys and what is owed for them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
@@ -50,6 +51,7 @@ pub(super) fn append(
     let now_ms = arrived.now_ms;
     let mut first = None;
     let mut keys = Vec::new();
+    let mut served = HashSet::new();
     let mut appended = Vec::with_capacity(arrived.events.len());
     for (event, key) in &arrived.events {
         if let Some(key) = key
@@ -79,6 +81,7 @@ pub(super) fn append(
             event.data.get(),
         ))?;
         senders.matching(event, &mut keys);
+        senders.once_a_request(event, arrived.request.is_some(), &mut served, &mut keys);
         if !keys.is_empty() {
             let lane = row::lane(event.session.as_deref(), seq);
             let mut owe = conn.prepare_cached(

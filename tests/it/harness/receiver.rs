@@ -18,6 +18,8 @@ pub enum Behaviour {
     AnswerWith(u16, &'static str, &'static str),
     /// Answers this status after a while.
     Delay(Duration, u16),
+    /// Answers this status with a body.
+    AnswerBody(u16, &'static str),
     /// Never answers.
     Hang,
 }
@@ -25,7 +27,9 @@ pub enum Behaviour {
 /// A request as a receiver saw it.
 #[derive(Debug, Clone)]
 pub struct Received {
-    pub path: String,
+    pub method: String,
+    /// Path and query.
+    pub target: String,
     pub version: Version,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -42,6 +46,11 @@ impl Received {
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
+    }
+
+    #[track_caller]
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
     }
 }
 
@@ -240,7 +249,8 @@ async fn answer(
     let (head, body) = request.into_parts();
     let body: Bytes = body.collect().await?.to_bytes();
     let received = Received {
-        path: head.uri.path_and_query().map_or("/", |p| p.as_str()).to_owned(),
+        method: head.method.to_string(),
+        target: head.uri.path_and_query().map_or("/", |p| p.as_str()).to_owned(),
         version: head.version,
         headers: head
             .headers
@@ -257,8 +267,13 @@ async fn answer(
         behaviour
     };
     let response = Response::builder();
+    let mut said = "";
     let response = match behaviour {
         Behaviour::Answer(status) => response.status(status),
+        Behaviour::AnswerBody(status, body) => {
+            said = body;
+            response.status(status)
+        }
         Behaviour::AnswerWith(status, name, value) => response.status(status).header(name, value),
         Behaviour::Delay(wait, status) => {
             tokio::time::sleep(wait).await;
@@ -266,5 +281,5 @@ async fn answer(
         }
         Behaviour::Hang => std::future::pending().await,
     };
-    Ok(response.body(Body::empty()).unwrap())
+    Ok(response.body(Body::from(said)).unwrap())
 }

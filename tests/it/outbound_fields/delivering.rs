@@ -15,7 +15,7 @@ pub(super) fn a_changed_url_gets_what_the_old_one_refused() {
     let first = old.wait_for(1).remove(0);
     gateway.save_and_wait(&text(&new.url("/elsewhere?a=b"), &fields));
     let next = new.wait_for(1).remove(0);
-    assert_eq!(next.path, "/elsewhere?a=b");
+    assert_eq!(next.target, "/elsewhere?a=b");
     assert_eq!(next.header("x-openclaw-delivery"), first.header("x-openclaw-delivery"));
     let attempt: usize = next.header("x-openclaw-attempt").unwrap().parse().unwrap();
     assert_eq!(attempt, old.count() + 1);
