@@ -249,6 +249,7 @@ async fn publish(store: &dyn Store, clock: &SharedClock, name: &str) -> Option<E
     let append = Append {
         request: None,
         events: vec![NewEvent { event, key: None }],
+        to: None,
         now_ms: clock.now_ms(),
     };
     match store.append(append).await {

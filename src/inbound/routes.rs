@@ -377,7 +377,7 @@ impl Routes {
         self.tables.load().paths.get(path).cloned()
     }
 
-    fn route_named(&self, name: &Name) -> Option<Arc<Route>> {
+    pub(super) fn route_named(&self, name: &Name) -> Option<Arc<Route>> {
         self.tables.load().names.get(name).cloned()
     }
 }

@@ -326,6 +326,7 @@ pub(super) async fn publish(api: State, body: Body<PublishAll>) -> Answer<(Statu
         .collect::<Answer<_>>()?;
     let append = Append {
         request: None,
+        to: None,
         events,
         now_ms: now.as_millisecond(),
     };
