@@ -12,6 +12,7 @@
 mod bad_documents;
 mod certificates;
 mod documents_on_disk;
+mod editors;
 mod edits;
 mod harness;
 mod kill_loses_nothing;
