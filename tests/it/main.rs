@@ -11,9 +11,11 @@
 
 mod bad_documents;
 mod certificates;
+mod completions;
 mod documents_on_disk;
 mod editors;
 mod edits;
+mod foresight;
 mod harness;
 mod kill_loses_nothing;
 mod load;
