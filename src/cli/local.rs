@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Context, Error, document, surroundings::DocumentFile};
 use crate::admin::wire::{DiagnosticRow, Generation, PlanDocument};
-use crate::document::Format;
+use crate::document::{Desired, Format};
 use crate::plan::render::{Base, DocumentRow};
 use crate::plan::{Fingerprints, Observed, diff};
 use crate::store::{self, Page, Store, StoreError};
@@ -56,7 +56,12 @@ pub(crate) async fn generation(store: &dyn Store, number: Option<u64>) -> Result
 }
 
 /// What a document would change against the last applied generation. Nothing is prepared, no secret is read.
-pub(crate) async fn plan(store: &dyn Store, file: &DocumentFile, document: DocumentRow) -> Result<PlanDocument, Error> {
+pub(crate) async fn plan(
+    store: &dyn Store,
+    file: &DocumentFile,
+    document: DocumentRow,
+    impact_since_ms: Option<i64>,
+) -> Result<PlanDocument, Error> {
     let loaded = document::load(file);
     let diagnostics = loaded.rows();
     let Some(desired) = loaded.desired else {
@@ -73,7 +78,22 @@ pub(crate) async fn plan(store: &dyn Store, file: &DocumentFile, document: Docum
     };
     let mut plan = PlanDocument::new(&diff(&observed, &desired, &Fingerprints::new()), base, document);
     plan.diagnostics = diagnostics;
+    if let Some(since_ms) = impact_since_ms {
+        plan.impact = Some(impact(store, &observed.desired, &desired, since_ms).await?);
+    }
     Ok(plan)
+}
+
+/// What a change of documents would have meant for the events of the store.
+pub(crate) async fn impact(
+    store: &dyn Store,
+    old: &Desired,
+    new: &Desired,
+    since_ms: i64,
+) -> Result<crate::plan::impact::Impact, Error> {
+    crate::admin::impact::weigh(store, old, new, since_ms)
+        .await
+        .map_err(failed)
 }
 
 /// A generation as if it ran.
@@ -92,7 +112,7 @@ fn observed(generation: Generation, bytes: Vec<u8>, like: &DocumentFile) -> Resu
     Ok(Observed {
         generation: Some(generation.number),
         sha256: Some(generation.sha256),
-        desired: Arc::new(desired),
+        desired,
         fingerprints: generation.fingerprints,
         ..Observed::default()
     })

@@ -11,6 +11,7 @@ mod error;
 mod events;
 mod explain;
 mod export;
+mod guard;
 mod history;
 mod listen;
 mod local;

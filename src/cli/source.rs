@@ -28,7 +28,7 @@ pub(crate) enum Source {
 /// The document and its store.
 pub(crate) struct Local {
     file: DocumentFile,
-    desired: Desired,
+    desired: Arc<Desired>,
     /// `None`: no gateway ever made one.
     store: Option<Arc<dyn Store>>,
     clock: SharedClock,

@@ -402,6 +402,7 @@ async fn append(
     let append = Append {
         request: None,
         events: vec![NewEvent { event, key }],
+        to: None,
         now_ms: clock.now_ms(),
     };
     store.append(append).await.map(|_| id)

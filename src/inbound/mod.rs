@@ -5,6 +5,7 @@
 
 mod address;
 mod aes_cbc;
+mod again;
 mod delivery;
 mod figures;
 mod form;
@@ -58,6 +59,7 @@ use hyper::body::Incoming;
 use crate::listener;
 
 pub use address::Peer;
+pub use again::NotRead;
 pub use delivery::DeliveryProof;
 pub use figures::Figures;
 pub use platform::{FieldError, Sample};

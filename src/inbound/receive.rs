@@ -204,6 +204,7 @@ impl Routes {
                 verified: serving.verifies,
             }),
             events,
+            to: None,
             now_ms,
         };
         let appended = self.store.append(append).await.map_err(|error| unstored(&error))?;

@@ -77,7 +77,7 @@ pub(super) fn seen<'a>(event: &'a Event, timestamp: &'a str) -> Seen<'a> {
 /// The body: compact, members in this order, UTF-8 unescaped; `data` exactly as it is stored.
 ///
 /// `openclaw` carries the signature of its own bytes with the member `,"signature":"..."` left out.
-fn body(event: &Event, format: Format, signer: Option<&Signer>) -> Bytes {
+pub(super) fn body(event: &Event, format: Format, signer: Option<&Signer>) -> Bytes {
     let data = event.data.get();
     match format {
         Format::Standard => envelope("type", event, data).into(),

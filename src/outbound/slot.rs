@@ -258,7 +258,7 @@ impl State {
         let number = owed.attempts.saturating_add(1);
         let detail = answer.failure.as_ref().map(|failure| failure.detail.clone());
         if verdict == Verdict::Unsendable {
-            return (self.unsendable(landed, detail.unwrap_or_default(), now_ms), None);
+            return (self.unsendable(landed, detail.unwrap_or_default()), None);
         }
         let said = || detail.clone().unwrap_or_default();
         let mut news = None;
@@ -353,9 +353,9 @@ impl State {
     }
 
     /// A delivery of which nothing was sent: it says nothing about the endpoint, and is no attempt.
-    fn unsendable(&mut self, landed: &Landed, detail: String, now_ms: i64) -> Settlement {
+    fn unsendable(&mut self, landed: &Landed, detail: String) -> Settlement {
         if landed.probe {
-            self.breaker.probe_undecided(now_ms);
+            self.breaker.probe_undecided();
         }
         Settlement {
             sender: landed.owed.sender,

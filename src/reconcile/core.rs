@@ -14,6 +14,7 @@ use tracing::{error, info};
 use crate::clock::SharedClock;
 use crate::document::settings::Listen;
 use crate::document::{self, Address, Desired, Diagnostic, Lookup, Source};
+use crate::document_file;
 use crate::environment::Environment;
 use crate::event::Name;
 use crate::inbound::RouteChange;
@@ -91,7 +92,11 @@ impl Core {
     async fn obey(&mut self, command: Command) {
         // A caller that went away does not want its answer any more.
         match command {
-            Command::Plan { document, reply } => drop(reply.send(self.plan(document).await)),
+            Command::Plan {
+                document,
+                candidate,
+                reply,
+            } => drop(reply.send(self.plan(document, candidate).await)),
             Command::Apply { proposal, reply } => drop(reply.send(self.push(proposal).await)),
             Command::Rollback {
                 number,
@@ -110,13 +115,16 @@ impl Core {
     }
 
     /// Checks, diffs and prepares a document, and throws what was prepared away.
-    async fn plan(&mut self, document: Option<Vec<u8>>) -> Result<Planned, Rejected> {
+    async fn plan(&mut self, document: Option<Vec<u8>>, candidate: Option<String>) -> Result<Planned, Rejected> {
         let bytes = match document {
             Some(bytes) => bytes,
             None => self.read_file().await?,
         };
         let view = self.view.load_full();
-        let own = self.read_file().await.is_ok_and(|file| file == bytes);
+        // Who may write beside the document may have it name whatever it likes.
+        let candidate = candidate.and_then(|name| document_file::candidate(&self.path, &name));
+        let own = self.read_file().await.is_ok_and(|file| file == bytes)
+            || candidate.is_some_and(|path| std::fs::read(path).is_ok_and(|text| text == bytes));
         let (checked, diagnostics) = self
             .check(&bytes, true, if own { Sight::All } else { Sight::WhatRuns })
             .await?;
@@ -125,6 +133,7 @@ impl Core {
             held: plan::held(&checked.observed, &checked.plan, max_delete(&view.desired)),
             plan: checked.plan,
             base: view.generation.clone(),
+            desired: [checked.observed.desired, checked.desired],
             sha256: fingerprint::sha256(&bytes),
             diagnostics,
             not_checked: checked.skipped,

@@ -27,7 +27,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::document::{self, Address, Diagnostic};
+use crate::document::{self, Address, Desired, Diagnostic};
 use crate::plan::{Held, Plan};
 use crate::store::{Cause, Generation, StoreError};
 
@@ -178,6 +178,8 @@ pub struct Planned {
     pub plan: Plan,
     /// What it was compared with.
     pub base: Generation,
+    /// What runs, and what the planned document means.
+    pub desired: [Arc<Desired>; 2],
     /// The planned document's SHA-256 in hex.
     pub sha256: String,
     /// Warnings about the document.
@@ -193,6 +195,7 @@ pub struct Planned {
 enum Command {
     Plan {
         document: Option<Vec<u8>>,
+        candidate: Option<String>,
         reply: oneshot::Sender<Result<Planned, Rejected>>,
     },
     Apply {
@@ -228,8 +231,14 @@ impl Reconciler {
     }
 
     /// The difference between a document (`None`: the gateway's own file) and what runs. Prepares it, and throws that away.
-    pub async fn plan(&self, document: Option<Vec<u8>>) -> Result<Planned, Rejected> {
-        self.ask(|reply| Command::Plan { document, reply }).await
+    /// `candidate` names a file beside the gateway's own that holds the same text: then it is looked at as its own file is.
+    pub async fn plan(&self, document: Option<Vec<u8>>, candidate: Option<String>) -> Result<Planned, Rejected> {
+        self.ask(|reply| Command::Plan {
+            document,
+            candidate,
+            reply,
+        })
+        .await
     }
 
     /// Applies a document; where its bytes are not the gateway's own file's, the file is replaced first.

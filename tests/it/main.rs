@@ -11,8 +11,11 @@
 
 mod bad_documents;
 mod certificates;
+mod completions;
 mod documents_on_disk;
+mod editors;
 mod edits;
+mod foresight;
 mod formats;
 mod forwarding;
 mod harness;

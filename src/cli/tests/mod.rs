@@ -1,6 +1,7 @@
 //! The commands, through their own streams.
 
 mod harness;
+mod outputs;
 mod reading;
 
 use std::io::Write;

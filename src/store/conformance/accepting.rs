@@ -102,6 +102,29 @@ pub(crate) async fn a_sender_of_requests_gets_each_once_and_no_test(bed: &dyn Be
     assert_eq!((again.len(), ids(&again)[0]), (2, id.as_str()));
 }
 
+pub(crate) async fn an_append_to_one_sender_is_owed_to_it_alone(bed: &dyn Bed) {
+    let desk = Desk::open(bed).await;
+    let all = desk.put("all", &["*"]).await;
+    let other = desk.put("other", &["channel.connected"]).await;
+    let gone = desk.put("gone", &["*"]).await;
+    desk.change(remove("gone"), T0).await;
+    for to in [other, gone] {
+        let append = Append {
+            to: Some(to),
+            ..append(vec![new(event_from("message.sent", "telegram"))], T0)
+        };
+        desk.store.append(append).await.unwrap();
+    }
+    let desk = desk.reopen(bed).await;
+    assert_eq!(
+        (desk.owed(all).await, desk.owed(other).await, desk.owed(gone).await),
+        (0, 1, 0)
+    );
+    assert_eq!(desk.stored().await, 2);
+    let figures = desk.store.route_figures("telegram", T0 - HOUR).await.unwrap();
+    assert_eq!(figures.messages, 0, "no message of the route's");
+}
+
 pub(crate) async fn a_repeat_gets_the_first_events_id_and_makes_nothing(bed: &dyn Bed) {
     let desk = Desk::open(bed).await;
     let sender = desk.put("s", &["*"]).await;

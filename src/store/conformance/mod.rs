@@ -48,6 +48,7 @@ macro_rules! conformance {
             an_event_that_matches_nobody_is_stored
             each_sender_that_is_subscribed_is_owed_the_event
             a_sender_of_requests_gets_each_once_and_no_test
+            an_append_to_one_sender_is_owed_to_it_alone
             a_repeat_gets_the_first_events_id_and_makes_nothing
             an_expired_key_is_forgotten
             a_key_that_comes_twice_in_one_append_is_one_event
@@ -277,6 +278,7 @@ pub(crate) fn append(events: Vec<NewEvent>, now_ms: i64) -> Append {
     Append {
         request: None,
         events,
+        to: None,
         now_ms,
     }
 }
