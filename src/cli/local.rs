@@ -58,9 +58,8 @@ pub(crate) async fn generation(store: &dyn Store, number: Option<u64>) -> Result
 /// What a document would change against the last applied generation. Nothing is prepared, no secret is read.
 pub(crate) async fn plan(store: &dyn Store, file: &DocumentFile, document: DocumentRow) -> Result<PlanDocument, Error> {
     let loaded = document::load(file);
-    let diagnostics = loaded.rows();
-    let Some(desired) = loaded.desired else {
-        return Err(broken(&diagnostics));
+    let Some(desired) = &loaded.desired else {
+        return Err(broken(&loaded.rows()));
     };
     let last = store.last_generation().await.map_err(failed)?;
     let observed = match last {
@@ -71,9 +70,8 @@ pub(crate) async fn plan(store: &dyn Store, file: &DocumentFile, document: Docum
         generation: observed.generation,
         sha256: observed.sha256.clone(),
     };
-    let mut plan = PlanDocument::new(&diff(&observed, &desired, &Fingerprints::new()), base, document);
-    plan.diagnostics = diagnostics;
-    Ok(plan)
+    let plan = PlanDocument::new(&diff(&observed, desired, &Fingerprints::new()), base, document);
+    Ok(plan.with_diagnostics(&loaded.diagnostics))
 }
 
 /// A generation as if it ran.

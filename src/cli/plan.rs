@@ -169,19 +169,21 @@ pub(crate) fn row(file: &DocumentFile, context: &Context) -> DocumentRow {
 pub(crate) fn compare(before: &DocumentFile, after: &DocumentFile, context: &Context) -> Result<PlanDocument, Error> {
     let meaning = |file: &DocumentFile| {
         let loaded = document::load(file);
-        let diagnostics = loaded.rows();
-        loaded.desired.ok_or_else(|| local::broken(&diagnostics))
+        let rows = loaded.rows();
+        let desired = loaded.desired.ok_or_else(|| local::broken(&rows))?;
+        Ok::<_, Error>((desired, loaded.diagnostics))
     };
     let observed = Observed {
-        desired: meaning(before)?.into(),
+        desired: meaning(before)?.0.into(),
         ..Observed::default()
     };
-    let plan = diff(&observed, &meaning(after)?, &Fingerprints::new());
+    let (desired, diagnostics) = meaning(after)?;
+    let plan = diff(&observed, &desired, &Fingerprints::new());
     let base = Base {
         generation: None,
         sha256: Some(before.sha256()),
     };
-    Ok(PlanDocument::new(&plan, base, row(after, context)))
+    Ok(PlanDocument::new(&plan, base, row(after, context)).with_diagnostics(&diagnostics))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {

@@ -2,6 +2,7 @@
 
 mod harness;
 mod reading;
+mod weak;
 
 use std::io::Write;
 use std::path::Path;

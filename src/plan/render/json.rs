@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::document::Diagnostic;
+use crate::document::{Diagnostic, Severity};
 use crate::plan::{Action, Change, FieldChange, Held, Plan, Summary};
 
 /// The form's version: members may be added within 1.x.
@@ -192,6 +192,14 @@ impl PlanDocument {
             not_checked: Vec::new(),
             diagnostics: Vec::new(),
         }
+    }
+
+    /// The same with what is wrong with its document, or may be; notes are `validate`'s alone.
+    #[must_use]
+    pub fn with_diagnostics(mut self, found: &[Diagnostic]) -> Self {
+        let told = found.iter().filter(|found| found.severity != Severity::Note);
+        self.diagnostics = told.map(DiagnosticRow::from).collect();
+        self
     }
 
     /// Whether there is nothing to do.
