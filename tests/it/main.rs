@@ -11,6 +11,7 @@
 
 mod bad_documents;
 mod certificates;
+mod docs;
 mod documents_on_disk;
 mod edits;
 mod harness;
