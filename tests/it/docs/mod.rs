@@ -1,5 +1,6 @@
 //! What the documentation says is true: the reference is the code's, and every snippet and link works.
 
+mod platforms;
 mod reference;
 
 use std::path::{Path, PathBuf};
@@ -12,6 +13,15 @@ fn at(path: &str) -> PathBuf {
 #[track_caller]
 fn read(path: &str) -> String {
     std::fs::read_to_string(at(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The fenced blocks of a page that are of this language.
+fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
+    let fence = format!("```{language}\n");
+    page.split(fence.as_str())
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect()
 }
 
 /// Every page, as a path from the root of the repository.
