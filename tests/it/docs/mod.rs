@@ -1,6 +1,7 @@
 //! What the documentation says is true: the reference is the code's, and every snippet and link works.
 
 mod platforms;
+mod receivers;
 mod reference;
 
 use std::path::{Path, PathBuf};
