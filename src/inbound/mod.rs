@@ -8,6 +8,8 @@ mod aes_cbc;
 mod delivery;
 mod figures;
 mod form;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod json;
 mod jwks;
 mod jwt;
@@ -34,6 +36,8 @@ mod encrypted_tests;
 mod every_platform_tests;
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod fuzzing_tests;
 #[cfg(test)]
 mod mutation_tests;
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod certificates;
 mod docs;
 mod documents_on_disk;
 mod edits;
+mod fuzz_inputs;
 mod harness;
 mod kill_loses_nothing;
 mod load;
