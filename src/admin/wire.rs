@@ -213,6 +213,9 @@ pub struct WebhookRow {
     /// Whether a route checks signatures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify_signature: Option<bool>,
+    /// What an attacker could do on a route whose scheme proves little: what `validate` says of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<DiagnosticRow>,
     /// What a sender subscribes to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<Vec<String>>,

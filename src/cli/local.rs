@@ -63,9 +63,8 @@ pub(crate) async fn plan(
     impact_since_ms: Option<i64>,
 ) -> Result<PlanDocument, Error> {
     let loaded = document::load(file);
-    let diagnostics = loaded.rows();
-    let Some(desired) = loaded.desired else {
-        return Err(broken(&diagnostics));
+    let Some(desired) = &loaded.desired else {
+        return Err(broken(&loaded.rows()));
     };
     let last = store.last_generation().await.map_err(failed)?;
     let observed = match last {
@@ -76,10 +75,10 @@ pub(crate) async fn plan(
         generation: observed.generation,
         sha256: observed.sha256.clone(),
     };
-    let mut plan = PlanDocument::new(&diff(&observed, &desired, &Fingerprints::new()), base, document);
-    plan.diagnostics = diagnostics;
+    let plan = PlanDocument::new(&diff(&observed, desired, &Fingerprints::new()), base, document);
+    let mut plan = plan.with_diagnostics(&loaded.diagnostics);
     if let Some(since_ms) = impact_since_ms {
-        plan.impact = Some(impact(store, &observed.desired, &desired, since_ms).await?);
+        plan.impact = Some(impact(store, &observed.desired, desired, since_ms).await?);
     }
     Ok(plan)
 }

@@ -221,12 +221,16 @@ pub(crate) fn compare(before: &DocumentFile, after: &DocumentFile, context: &Con
         desired: meaning(before)?,
         ..Observed::default()
     };
-    let plan = diff(&observed, meaning(after)?.as_ref(), &Fingerprints::new());
+    let loaded = document::load(after);
+    let Some(desired) = &loaded.desired else {
+        return Err(local::broken(&loaded.rows()));
+    };
+    let plan = diff(&observed, desired, &Fingerprints::new());
     let base = Base {
         generation: None,
         sha256: Some(before.sha256()),
     };
-    Ok(PlanDocument::new(&plan, base, row(after, context)))
+    Ok(PlanDocument::new(&plan, base, row(after, context)).with_diagnostics(&loaded.diagnostics))
 }
 
 fn meaning(file: &DocumentFile) -> Result<Arc<Desired>, Error> {

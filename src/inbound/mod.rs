@@ -9,6 +9,8 @@ mod again;
 mod delivery;
 mod figures;
 mod form;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod json;
 mod jwks;
 mod jwt;
@@ -38,6 +40,8 @@ mod encrypted_tests;
 mod every_platform_tests;
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod fuzzing_tests;
 #[cfg(test)]
 mod mutation_tests;
 #[cfg(test)]

@@ -12,12 +12,14 @@
 mod bad_documents;
 mod certificates;
 mod completions;
+mod docs;
 mod documents_on_disk;
 mod editors;
 mod edits;
 mod foresight;
 mod formats;
 mod forwarding;
+mod fuzz_inputs;
 mod harness;
 mod kill_loses_nothing;
 mod load;

@@ -14,7 +14,7 @@ use crate::admin::impact;
 use crate::admin::wire::{
     ApplyOutcome, ApplyRequest, DiagnosticRow, ImpactRequest, PlanDocument, PlanRequest, Problem, PurgeRequest, Purged,
 };
-use crate::document::{self, Severity};
+use crate::document;
 use crate::event::{Event, EventId, EventName, Name};
 use crate::plan::impact::Impact;
 use crate::plan::render::{Base, DocumentRow, Drift};
@@ -84,14 +84,10 @@ fn plan_document(planned: Planned, path: String, git_commit: Option<String>) -> 
             sha256: planned.sha256,
             git_commit,
         },
-    );
+    )
+    .with_diagnostics(&planned.diagnostics);
     document.held = planned.held;
     document.not_checked = planned.not_checked;
-    let warnings = planned
-        .diagnostics
-        .iter()
-        .filter(|found| found.severity != Severity::Note);
-    document.diagnostics = warnings.map(DiagnosticRow::from).collect();
     let drift = |problem: crate::reconcile::Problem| Drift {
         address: problem.address.to_string(),
         reason: problem.reason.to_owned(),

@@ -3,6 +3,7 @@
 mod harness;
 mod outputs;
 mod reading;
+mod weak;
 
 use std::io::Write;
 use std::path::Path;

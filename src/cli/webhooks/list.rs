@@ -118,6 +118,7 @@ mod tests {
             channel: inbound.then(|| tail.to_owned()),
             platform: None,
             verify_signature: inbound.then_some(true),
+            warnings: Vec::new(),
             events: None,
             retries: None,
             place: 0,

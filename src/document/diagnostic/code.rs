@@ -158,7 +158,7 @@ codes! {
          Meant for a first try only.";
     WeakPlatform "OC151" Warning "the platform's scheme proves little"
         "The platform does not sign its requests' bodies, or proves itself with a fixed token alone: whoever learns the \
-         token can forge events. Restrict the senders with `allowFrom` where you can.";
+         token can forge events. Restrict the senders with `allowFrom` where you can. `plan` and `webhooks show` say it too.";
     AdminWithoutTls "OC152" Warning "the admin API without TLS"
         "`admin.listen` can be reached from other machines, and its token would cross the network in clear. Set \
          `admin.tls`, or put a proxy with TLS before it.";
@@ -179,6 +179,10 @@ codes! {
         "A filter or template looks at a member of `data` that none of the gateway's own events has, and that resembles one \
          that they have. Events that you publish through the API may have it; otherwise it is a slip: a filter takes it for \
          undefined, which equals nothing, and a template fails on it.";
+    FixedToken "OC158" Note "a fixed token proves the sender"
+        "The platform has no better scheme than a token that is sent along, unchanged, with every request over TLS: whoever \
+         sees one request, in a proxy's log of headers for instance, can send any other. `allowFrom` with the platform's \
+         networks makes up for it.";
     Unresolved "OC160" Error "a reference does not resolve here"
         "Only `openclaw validate --resolve` and the gateway itself look at where a reference leads: a variable that is not \
          set, a file that cannot be read, a provider that has no such id, or a value that does not fit its field. Set the \

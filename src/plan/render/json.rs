@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::document::Diagnostic;
+use crate::document::{Diagnostic, Severity};
 use crate::plan::impact::Impact;
 use crate::plan::{Action, Change, FieldChange, Held, Plan, Summary};
 
@@ -197,6 +197,14 @@ impl PlanDocument {
             diagnostics: Vec::new(),
             impact: None,
         }
+    }
+
+    /// The same with what is wrong with its document, or may be; notes are `validate`'s alone.
+    #[must_use]
+    pub fn with_diagnostics(mut self, found: &[Diagnostic]) -> Self {
+        let told = found.iter().filter(|found| found.severity != Severity::Note);
+        self.diagnostics = told.map(DiagnosticRow::from).collect();
+        self
     }
 
     /// Whether there is nothing to do.
