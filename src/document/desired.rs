@@ -231,7 +231,7 @@ impl Resource {
     #[must_use]
     pub fn mask(&self, field: &'static Field, value: &Value) -> Value {
         let chat = field.name == "url"
-            && (self.get("format").and_then(Value::as_text)).is_some_and(super::settings::Chat::is_name);
+            && (self.get("format").and_then(Value::as_text)).is_some_and(super::settings::Chat::may_be_name);
         match value {
             Value::Text(text) if chat => Value::text(&mask::origin(text)),
             _ => mask::shown(field, value),

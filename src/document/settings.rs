@@ -372,10 +372,16 @@ impl Chat {
         })
     }
 
-    /// Whether a format's word means a chat: then the whole URL is a secret.
+    /// Whether a format's word means a chat.
     #[must_use]
     pub fn is_name(word: &str) -> bool {
         Self::parse(word).is_some()
+    }
+
+    /// Whether it may, once its references are filled in: then the whole URL is a secret.
+    #[must_use]
+    pub fn may_be_name(word: &str) -> bool {
+        Self::is_name(word) || word.contains("${")
     }
 }
 

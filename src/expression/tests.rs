@@ -107,6 +107,14 @@ fn values_print_as_they_came() {
         r#"{"a":[1,2,{"k":"v"}],"b":null}"#
     );
     assert_eq!(render("{{data.body.a[2].k}} {{data.body['a'][0] + 1}}").unwrap(), "v 2");
+    assert_eq!(
+        render("{{data.list[-1]}} {{data.list[:2]}} {{data.message[:2]}}").unwrap(),
+        "c [\"b\",\"a\"] hi"
+    );
+    assert_eq!(
+        render("{{data.message|urlencode}}").unwrap(),
+        "hi%20%3Cb%3E%26%22%C3%BC%22"
+    );
     assert_eq!(render("{% for x in data.list|sort %}{{x}}{% endfor %}").unwrap(), "abc");
     assert_eq!(
         render("{% for k in data.body %}{{k}} {% endfor %}").unwrap(),

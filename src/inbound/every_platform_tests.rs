@@ -5,8 +5,10 @@ use http::StatusCode;
 use http_body_util::{BodyExt, Full};
 
 use super::fake::{Stage, ready};
-use super::platform::PLATFORMS;
+use super::platform::{PLATFORMS, Sample};
 use super::tests::{ask, t};
+use crate::document::Inbound;
+use crate::proof::{Proofs as _, Unprovable, Unproved};
 use crate::secret::Secret;
 
 /// Whether only the platform has the key that signs.
@@ -14,37 +16,59 @@ fn keeps_its_key(platform: &str) -> bool {
     matches!(platform, "discord" | "googlechat" | "msteams")
 }
 
+/// A route of the platform with all that it takes.
+fn settings(platform: &'static str) -> Inbound {
+    let mut settings = ready("t", platform);
+    settings.signature.header = (platform == "generic").then(|| "X-Sig".into());
+    settings.signature.timestamp_header = Some("X-Time".into());
+    settings.signature.template = Some("{id}.{timestamp}.{body}".into());
+    settings.public_keys = vec!["933f9761b55d5236853ffba79e2b3aa682ad96c72c2e9838dfbbfb7504e6af2d".into()];
+    settings.secrets = vec![Secret::new("secret&secret-1")];
+    settings.verify_tokens = vec![Secret::new("verify")];
+    if platform == "standard" {
+        settings.public_keys.clear();
+    }
+    if platform == "telegram" {
+        settings.secrets = vec![Secret::new("secret-1")];
+    }
+    settings
+}
+
+/// A POST to the route; what follows the path begins with `?`.
+fn post<'a>(
+    query: &str,
+    headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+    body: Bytes,
+) -> http::Request<Full<Bytes>> {
+    let mut request = http::Request::post(format!("/webhook/t{query}"));
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    request.body(Full::new(body)).unwrap()
+}
+
+fn of_sample(sample: &Sample) -> http::Request<Full<Bytes>> {
+    let query = sample.query.as_ref();
+    let query = query.map(|query| format!("?{}", query.expose())).unwrap_or_default();
+    let headers = sample
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.expose_bytes()));
+    post(&query, headers, sample.body.clone().into())
+}
+
 #[tokio::test]
 async fn a_sample_is_accepted_by_its_own_route() {
     for (platform, _) in PLATFORMS {
-        let mut settings = ready("t", platform);
-        settings.signature.header = (platform == "generic").then(|| "X-Sig".into());
-        settings.signature.timestamp_header = Some("X-Time".into());
-        settings.signature.template = Some("{id}.{timestamp}.{body}".into());
-        settings.public_keys = vec!["933f9761b55d5236853ffba79e2b3aa682ad96c72c2e9838dfbbfb7504e6af2d".into()];
-        settings.secrets = vec![Secret::new("secret&secret-1")];
-        settings.verify_tokens = vec![Secret::new("verify")];
-        if platform == "standard" {
-            settings.public_keys.clear();
-        }
-        if platform == "telegram" {
-            settings.secrets = vec![Secret::new("secret-1")];
-        }
-        let stage = Stage::with(settings);
+        let stage = Stage::with(settings(platform));
         for _ in 0..2 {
             stage.clock.advance_ms(1);
             let Some(sample) = stage.routes.sample(&t(), "测试 \"1\"") else {
                 assert!(keeps_its_key(platform), "{platform} has a sample");
                 continue;
             };
-            let query = sample.query.as_ref();
-            let query = query.map(|query| format!("?{}", query.expose())).unwrap_or_default();
-            let mut request = http::Request::post(format!("/webhook/t{query}"));
-            for (name, value) in &sample.headers {
-                request = request.header(name, value.expose());
-            }
             assert!(!format!("{sample:?}").contains("secret-1"), "{platform}");
-            let reply = ask(&stage, request.body(Full::new(sample.body.into())).unwrap()).await;
+            let reply = ask(&stage, of_sample(&sample)).await;
             assert!(reply.status().is_success(), "{platform}");
             let data = stage.last(|append| append.events[0].event.data.get().to_owned());
             assert!(data.contains(r#"测试 \"1\""#), "{platform}: {data}");
@@ -56,6 +80,86 @@ async fn a_sample_is_accepted_by_its_own_route() {
             "{platform}"
         );
     }
+}
+
+/// What signs a time that its receiver cannot have made anew: it passes as it was received, for as long as it holds.
+const STALE: [&str; 3] = ["dingtalk", "qqbot", "wecom"];
+/// What signs no time: it proves itself as it was received, for ever.
+const TIMELESS: [&str; 6] = ["github", "line", "nextcloud-talk", "shopify", "twilio", "whatsapp"];
+
+#[tokio::test]
+async fn a_stored_request_holds_again_hours_later_by_the_proof_that_is_made_of_it() {
+    const HOURS_MS: i64 = 2 * 60 * 60 * 1000;
+    for (platform, _) in PLATFORMS {
+        let first = Stage::with(settings(platform));
+        let Some(sample) = first.routes.sample(&t(), "again") else {
+            continue;
+        };
+        assert!(
+            ask(&first, of_sample(&sample)).await.status().is_success(),
+            "{platform}"
+        );
+        let stored = first.last(|append| append.request.clone().unwrap());
+        assert!(!format!("{stored:?}").contains("secret-1"), "{platform}");
+
+        let later = Stage::with(settings(platform));
+        later.clock.advance_ms(HOURS_MS);
+        let unproved = Unproved {
+            method: &stored.method,
+            target: &stored.target,
+            headers: &stored.headers,
+            body: &stored.body,
+        };
+        let now = crate::clock::Clock::now(&*later.clock);
+        let proof = later.routes.proof(&t(), &unproved, now).unwrap();
+        let kept = || {
+            stored
+                .headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_slice()))
+        };
+        let query = |more: &str| {
+            let own = stored.target.split_once('?').map_or("", |(_, query)| query);
+            let all: Vec<&str> = [own, more].into_iter().filter(|query| !query.is_empty()).collect();
+            if all.is_empty() {
+                return String::new();
+            }
+            format!("?{}", all.join("&"))
+        };
+        let as_stored = ask(&later, post(&query(""), kept(), stored.body.clone()))
+            .await
+            .status();
+        assert_eq!(
+            as_stored.is_success(),
+            TIMELESS.contains(&platform),
+            "{platform}: as it is stored"
+        );
+        if STALE.contains(&platform) || TIMELESS.contains(&platform) && proof.headers.is_empty() {
+            assert!(proof.headers.is_empty() && proof.body.is_none(), "{platform}");
+            continue;
+        }
+        let names: Vec<_> = proof.headers.iter().map(|(name, _)| name.to_lowercase()).collect();
+        let headers = kept().filter(|(name, _)| !names.contains(&name.to_lowercase())).chain(
+            proof
+                .headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.expose_bytes())),
+        );
+        let query = query(proof.query.as_ref().map_or("", |query| query.expose()));
+        let body = proof.body.clone().unwrap_or_else(|| stored.body.clone());
+        let proved = ask(&later, post(&query, headers, body)).await.status();
+        assert!(proved.is_success(), "{platform}: {proved}");
+        assert_eq!(later.store.appends.lock().unwrap().len(), 1, "{platform}");
+    }
+    let gone = Stage::new();
+    let nothing = Unproved {
+        method: "POST",
+        target: "/",
+        headers: &[],
+        body: &Bytes::new(),
+    };
+    let now = crate::clock::Clock::now(&*gone.clock);
+    assert_eq!(gone.routes.proof(&t(), &nothing, now).err(), Some(Unprovable::Gone));
 }
 
 /// The platforms whose proof is in the body: what cannot be read is a 400.

@@ -45,15 +45,17 @@ pub(super) fn render(
     now: Timestamp,
 ) -> Result<Payload, String> {
     let settings = &sender.settings;
+    if settings.body.is_none() && matches!(settings.format, Format::Openclaw | Format::Standard | Format::Raw) {
+        return Ok(Payload {
+            body: body(event, settings.format, sender.signer.as_ref()),
+            ..Payload::default()
+        });
+    }
     let timestamp = rfc3339_seconds(event.timestamp);
     let seen = seen(event, &timestamp);
     let mut payload = match settings.format {
         Format::Chat(kind) => chat::payload(kind, sender, event, &seen, now)?,
         Format::AgentHook => agent_hook::payload(sender, event, &seen, delivery_id)?,
-        Format::Openclaw | Format::Standard | Format::Raw if settings.body.is_none() => Payload {
-            body: body(event, settings.format, sender.signer.as_ref()),
-            ..Payload::default()
-        },
         _ => Payload::default(),
     };
     if let Some(template) = &settings.body {

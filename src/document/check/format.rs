@@ -25,12 +25,12 @@ pub(super) enum Defaults {
 /// Chats that an assistant has no channel for: their messages cannot be answered through it.
 const CHATS_WITHOUT_CHANNEL: [&str; 2] = ["dingtalk", "wecom"];
 
-/// Whether the entry's format is a chat's, before anything of it is checked.
+/// Whether the entry's format may be a chat's, before anything of it is checked.
 pub(super) fn is_chat(entry: &Node<'_>, around: &Webhooks<'_>) -> bool {
     match entry.get("format").map(|node| &node.target().data) {
-        Some(Data::Text(format)) => Chat::is_name(format),
+        Some(Data::Text(format)) => Chat::may_be_name(format),
         Some(_) => false,
-        None => around.defaults.text("format").is_some_and(Chat::is_name),
+        None => around.defaults.text("format").is_some_and(Chat::may_be_name),
     }
 }
 

@@ -308,6 +308,8 @@ fn a_default_of_another_format_is_left_out() {
 fn a_chats_url_is_shown_as_scheme_and_host_and_nothing_else_of_it() {
     let resource = outbound("format: slack").shown("url");
     assert_eq!(resource.unwrap().to_string(), r#""https://a.example""#);
+    let unknown = outbound("format: '${FORMAT}'").shown("url");
+    assert_eq!(unknown.unwrap().to_string(), r#""https://a.example""#);
     let text = "webhooks:\n  defaults: { outbound: { format: slack } }\n  outbound:\n    a: { url: 'https://a.example/T0/hunter2' }\n    b: { url: 'ftp://a.example/T0/hunter2', retires: 3 }\n";
     let (_, diagnostics) = loaded(text);
     assert_eq!(diagnostics.len(), 2);

@@ -38,11 +38,18 @@ pub fn resolve_outbound(name: &Name, resource: &Resource, lookup: &dyn Lookup) -
     let paused = reader.bool("paused");
     let headers = reader.headers();
     let format = reader.text("format").and_then(|word| Format::parse(&word));
-    let filter = reader.text("filter").and_then(|text| Filter::parse(&text).ok());
-    let body = reader.text("body").and_then(|text| Template::parse(&text).ok());
-    let text = reader.text("text").and_then(|text| Template::parse(&text).ok());
+    let filter = reader.text("filter");
+    let filter = reader.parsed("filter", filter.as_deref(), Filter::parse);
+    let [body, text] = ["body", "text"].map(|field| {
+        let text = reader.text(field);
+        reader.parsed(field, text.as_deref(), Template::parse)
+    });
     let chat_id = reader.text("chatId");
-    let agent_hook = reader.value("agentHook").map(|value| Box::new(agent_hook(&value)));
+    let agent_hook = reader.value("agentHook").map(|value| {
+        let message = value.get("message").and_then(Value::as_text);
+        let message = reader.parsed("agentHook.message", message, Template::parse);
+        Box::new(agent_hook(&value, message))
+    });
     let require_header = reader.text("requireHeader").map(|text| match text.split_once(':') {
         Some((name, value)) => (name.trim().to_owned(), Some(value.trim().to_owned())),
         None => (text.trim().to_owned(), None),
@@ -101,7 +108,7 @@ pub fn resolve_outbound(name: &Name, resource: &Resource, lookup: &dyn Lookup) -
 }
 
 /// Every part was checked already: what is not there is absent.
-fn agent_hook(value: &Value) -> AgentHook {
+fn agent_hook(value: &Value, message: Option<Template>) -> AgentHook {
     let text = |name: &str| value.get(name).and_then(Value::as_text).map(str::to_owned);
     let is = |name: &str, word: &str| value.get(name).and_then(Value::as_text) == Some(word);
     AgentHook {
@@ -118,7 +125,7 @@ fn agent_hook(value: &Value) -> AgentHook {
             _ => None,
         },
         wait: value.get("wait") == Some(&Value::Bool(true)),
-        message: text("message").and_then(|text| Template::parse(&text).ok()),
+        message,
     }
 }
 
@@ -133,6 +140,24 @@ fn breaker(value: &Value) -> Option<Breaker> {
 }
 
 impl Reader<'_> {
+    /// A filter or template; one that an older release took for right is a problem, not an absent one.
+    fn parsed<T>(
+        &mut self,
+        field: &str,
+        text: Option<&str>,
+        parse: impl Fn(&str) -> Result<T, crate::expression::Error>,
+    ) -> Option<T> {
+        let parsed = parse(text?).ok();
+        if parsed.is_none() {
+            self.problem(
+                field,
+                Reason::Invalid,
+                "it is no expression (any more): see `openclaw validate`",
+            );
+        }
+        parsed
+    }
+
     fn schedule(&mut self) -> Option<Schedule> {
         if self.resource.get("retries").is_some() {
             return Some(Schedule::Law {
