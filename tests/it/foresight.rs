@@ -59,8 +59,8 @@ fn an_impact_says_who_would_have_got_what() {
     std::fs::write(gateway.path("new.yaml"), new).unwrap();
 
     let text = good(&gateway.cli(&["plan", "-f", "new.yaml", "--impact", "--since", "1h"]));
-    // `system.started` is an event too.
-    assert!(text.contains("\nImpact: 5 events since "), "{text}");
+    // `system.started` and the gateway's own `gateway.config.applied` are events too.
+    assert!(text.contains("\nImpact: 6 events since "), "{text}");
     for line in [
         "  webhooks.outbound.a  got 5, would get 0 (-5)\n      loses, such as evt_",
         "  webhooks.outbound.b  got 5, would get 0 (-5)\n",

@@ -24,6 +24,9 @@ const GENERATIONS: u64 = 100;
 const DOCUMENT_BYTES: u64 = 256 * 1024 * 1024;
 /// For so long a deletion can be taken back by the name's return.
 const UNDELETE_MS: i64 = 60 * 60 * 1000;
+/// What a template failed on is due again so long after the commit: until the swap that follows it, a sender still has the
+/// template that failed.
+const SWAPPED_MS: i64 = 1000;
 /// A document is at most 64 MiB: what unpacks to more than this was not written by us.
 const MOST_UNPACKED: u64 = 80 * 1024 * 1024;
 
@@ -218,18 +221,18 @@ impl Changes<'_> {
             return Ok(());
         }
         let laned = self.sender(key).is_some_and(|s| s.laned);
-        let since = match reason {
-            DeadReason::Deleted => "dead.since_ms",
-            _ => "?2",
+        let (since, due_ms) = match reason {
+            DeadReason::Deleted => ("dead.since_ms", self.now_ms),
+            _ => ("?2", self.now_ms.saturating_add(SWAPPED_MS)),
         };
         let mut back = conn.prepare_cached(&format!(
             "INSERT OR IGNORE INTO owed(seq, sender, lane, due_ms, attempts, since_ms, passed)
-             SELECT dead.seq, dead.sender, ?3, max(?2, 1), dead.attempts, {since}, dead.passed
+             SELECT dead.seq, dead.sender, ?3, max(?5, 1), dead.attempts, {since}, dead.passed
              FROM dead WHERE seq = ?4 AND sender = ?1"
         ))?;
         for seq in &seqs {
             let lane = lane_of(conn, *seq)?;
-            let owed = back.execute((key.0, self.now_ms, lane, seq))?;
+            let owed = back.execute((key.0, self.now_ms, lane, seq, due_ms))?;
             staged.owed(key, i64::try_from(owed).expect("0 or 1"));
             if laned {
                 super::append::add_to_lane(conn, key.0, lane, *seq)?;

@@ -4,6 +4,7 @@ mod delivering;
 mod living;
 mod retrying;
 mod securing;
+mod shaping;
 
 use std::collections::BTreeSet;
 
@@ -29,6 +30,14 @@ fields! {
     a_changed_concurrency_bounds_what_is_in_flight in delivering: "concurrency";
     a_changed_rate_limit_lets_the_backlog_through in delivering: "rateLimit";
     a_changed_ordering_holds_for_what_is_owed_next in delivering: "ordering";
+    a_changed_filter_decides_before_the_first_attempt in shaping: "filter";
+    a_changed_body_is_what_is_sent in shaping: "body";
+    a_changed_text_is_what_a_chat_shows in shaping: "text";
+    a_changed_chat_is_written_to in shaping: "chatId";
+    a_changed_agent_gets_the_next_message in shaping:
+        "agentHook.agentId", "agentHook.session", "agentHook.reply", "agentHook.channel", "agentHook.to",
+        "agentHook.accountId", "agentHook.model", "agentHook.thinking", "agentHook.timeoutSeconds", "agentHook.wait",
+        "agentHook.message";
     a_changed_secret_signs_and_of_a_list_all_sign in securing: "secret";
     a_changed_bearer_token_is_sent in securing: "auth.bearer";
     changed_basic_credentials_are_sent in securing: "auth.basic.username", "auth.basic.password";
