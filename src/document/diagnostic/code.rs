@@ -169,9 +169,10 @@ codes! {
     LooksLikeReference "OC156" Warning "looks like a reference, but is text"
         "References are `${NAME}` and `${NAME:-default}`, with names of `[A-Z_][A-Z0-9_]*`. Anything else after a `$` stays \
          as it is. Where that is meant, write `$${` to say so for upper-case names; otherwise mend the name.";
-    FixedToken "OC157" Note "a fixed token proves the sender"
-        "The platform has no better scheme than a token that is sent along, unchanged, with every request over TLS: whoever \
-         sees one request, in a proxy's log of headers for instance, can send any other. `allowFrom` with the platform's \
+    UnsignedBody "OC157" Note "the proof does not cover the body"
+        "The platform has no better scheme than a token that is sent along with every request over TLS, whatever the body is: \
+         Telegram's is always the same, Google's and Microsoft's hold for about an hour. Whoever sees one request, in a \
+         proxy's log of headers for instance, can send any other while the token holds. `allowFrom` with the platform's \
          networks makes up for it.";
     Unresolved "OC160" Error "a reference does not resolve here"
         "Only `openclaw validate --resolve` and the gateway itself look at where a reference leads: a variable that is not \
