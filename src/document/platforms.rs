@@ -66,6 +66,15 @@ impl Weakness {
     }
 }
 
+/// A token for this route that holds for about an hour, whatever the body is. The platform has no other scheme: a note, where
+/// others get a warning.
+const fn unsigned_body(attack: &'static str) -> Weakness {
+    Weakness {
+        code: Code::UnsignedBody,
+        ..Weakness::of(attack)
+    }
+}
+
 /// `verifySignature: false`, on whatever platform.
 const UNVERIFIED: Weakness = Weakness {
     code: Code::Unverified,
@@ -146,7 +155,7 @@ pub static PLATFORMS: [Platform; 27] = [
     Platform {
         // Telegram has no other scheme, and its networks are known: a note, where others get a warning.
         weak: Some(Weakness {
-            code: Code::FixedToken,
+            code: Code::UnsignedBody,
             attack: "Telegram's secret token comes as it is with every request: whoever sees one can send any other",
             way_out: "restrict the senders to Telegram's networks: `allowFrom: [149.154.160.0/20, 91.108.4.0/22]`",
         }),
@@ -212,10 +221,16 @@ pub static PLATFORMS: [Platform; 27] = [
     },
     Platform {
         extra: &["jwks"],
+        weak: Some(unsigned_body(
+            "Google's token does not sign the body: whoever sees one request can send any other until the token expires",
+        )),
         ..gives("googlechat", Keys::All(&["audience"]), true)
     },
     Platform {
         extra: &["jwks"],
+        weak: Some(unsigned_body(
+            "Microsoft's token does not sign the body: whoever sees one request can send any other until the token expires",
+        )),
         ..gives("msteams", Keys::All(&["audience"]), true)
     },
     Platform {

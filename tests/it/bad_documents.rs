@@ -6,7 +6,16 @@
 use openclaw::document::{Diagnostic, Format, Loaded, Severity, Source, load};
 
 /// What alone may begin a message with a capital letter.
-const PROPER_NAMES: [&str; 6] = ["DingTalk", "Discord", "GitLab", "Telegram", "WeCom", "Zalo"];
+const PROPER_NAMES: [&str; 8] = [
+    "DingTalk",
+    "Discord",
+    "GitLab",
+    "Google",
+    "Microsoft",
+    "Telegram",
+    "WeCom",
+    "Zalo",
+];
 
 const CASES: &str = include_str!("bad_documents/cases.txt");
 

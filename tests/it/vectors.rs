@@ -38,7 +38,7 @@ fn every_platform_has_known_answers_and_is_on_its_page() {
     let page = include_str!("../../docs/platforms.md");
     for platform in platforms {
         assert!(
-            page.contains(&format!("\n| `{platform}`")),
+            page.contains(&format!("\n| [`{platform}`]")),
             "docs/platforms.md leaves out {platform}"
         );
     }

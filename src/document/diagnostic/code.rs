@@ -179,9 +179,10 @@ codes! {
         "A filter or template looks at a member of `data` that none of the gateway's own events has, and that resembles one \
          that they have. Events that you publish through the API may have it; otherwise it is a slip: a filter takes it for \
          undefined, which equals nothing, and a template fails on it.";
-    FixedToken "OC158" Note "a fixed token proves the sender"
-        "The platform has no better scheme than a token that is sent along, unchanged, with every request over TLS: whoever \
-         sees one request, in a proxy's log of headers for instance, can send any other. `allowFrom` with the platform's \
+    UnsignedBody "OC158" Note "the proof does not cover the body"
+        "The platform has no better scheme than a token that is sent along with every request over TLS, whatever the body is: \
+         Telegram's is always the same, Google's and Microsoft's hold for about an hour. Whoever sees one request, in a \
+         proxy's log of headers for instance, can send any other while the token holds. `allowFrom` with the platform's \
          networks makes up for it.";
     Unresolved "OC160" Error "a reference does not resolve here"
         "Only `openclaw validate --resolve` and the gateway itself look at where a reference leads: a variable that is not \
