@@ -82,7 +82,7 @@ fn an_impact_says_who_would_have_got_what() {
         "the newest first"
     );
     let comment = good(&gateway.cli(&["plan", "-f", "new.yaml", "--impact", "--format", "markdown"]));
-    assert!(comment.contains("**Impact**\n\nImpact: 5 events"), "{comment}");
+    assert!(comment.contains("**Impact**\n\nImpact: 6 events"), "{comment}");
     let plan = json_of(&gateway.cli(&["plan", "-f", "new.yaml", "--json"]));
     assert!(plan.get("impact").is_none(), "only where it is asked for");
     let answer = gateway.post(
