@@ -213,6 +213,9 @@ pub struct WebhookRow {
     /// Whether a route checks signatures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify_signature: Option<bool>,
+    /// Why nothing can come in, although it is active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
     /// What a sender subscribes to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<Vec<String>>,

@@ -19,6 +19,7 @@ pub mod settings; // what the running rooms get
 mod text; // YAML, JSON, JSON5 -> one located tree
 pub mod value; // values in normal form
 
+pub use check::no_key_verifies;
 pub use desired::{Address, Desired, Format, Resource, Source};
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use fields::{Field, Form, Kind, Section};

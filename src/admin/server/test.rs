@@ -12,7 +12,7 @@ use super::change::read;
 use super::probe::{At, Way, probe};
 use super::read::sender;
 use super::{Answer, Api, Failure, State};
-use crate::admin::wire::{RouteTest, RouteTestRequest, SenderTest, WebhookRow};
+use crate::admin::wire::{RouteTest, RouteTestRequest, SenderTest, TestStep, WebhookRow};
 use crate::document::reference::{Part, parts};
 use crate::document::{Address, Lookup as _, Resource, mask};
 use crate::environment::Environment;
@@ -83,9 +83,9 @@ pub(super) async fn inbound(
         tls: url.scheme() == "https",
         at,
     };
-    let request = compose(&url, sample, &token)?;
+    let sent = compose(&url, sample, &token)?;
     let (began_ms, before) = (api.clock.now_ms(), handshakes_and_refusals(&api, &name));
-    let (status, steps) = probe(&way, request).await;
+    let (status, steps) = probe(&way, sent).await;
     let mut test = RouteTest {
         url: mask::url(url.as_str()).into_owned(),
         signed,
@@ -95,12 +95,24 @@ pub(super) async fn inbound(
         event: None,
         notes: Vec::new(),
     };
-    if !signed {
-        let platform = WebhookRow::of(&address, resource).and_then(|row| row.platform);
+    let row = WebhookRow::of(&address, resource);
+    if let Some(warning) = row.as_ref().and_then(|row| row.warning.clone()) {
+        test.steps.push(TestStep {
+            name: "key".to_owned(),
+            ok: false,
+            detail: warning,
+            latency_ms: 0.0,
+        });
+    } else if !signed {
+        let platform = row.and_then(|row| row.platform);
         test.notes.push(format!(
             "only {} has the key that signs: an unsigned request was sent, and 401 is the right answer",
             platform.as_deref().unwrap_or("the platform")
         ));
+    }
+    if test.status.is_none() && !request.local {
+        test.notes
+            .push("the full URL does not lead here yet; --local tests the gateway's own listener".to_owned());
     }
     look(&api, &name, &nonce, began_ms, before, &mut test).await?;
     Ok(Json(test))

@@ -1,7 +1,7 @@
 //! The words of webhooks, and what a document alone says of one.
 
 use super::{Direction, WebhookRow, WebhookState};
-use crate::document::{Address, Resource, Value};
+use crate::document::{Address, Resource, Value, no_key_verifies};
 
 impl Direction {
     /// The word in JSON and in paths.
@@ -50,6 +50,7 @@ impl WebhookRow {
             channel: None,
             platform: None,
             verify_signature: None,
+            warning: None,
             events: None,
             retries: None,
             place: resource.place(),
@@ -60,6 +61,7 @@ impl WebhookRow {
                 channel: effective("channel"),
                 platform: effective("platform"),
                 verify_signature: Some(resource.effective("verifySignature") != Some(Value::Bool(false))),
+                warning: no_key_verifies(resource),
                 ..row(Direction::Inbound, name)
             }),
             Address::Outbound(name) => Some(Self {

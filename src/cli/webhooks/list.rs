@@ -1,5 +1,7 @@
 //! `openclaw webhooks list`
 
+use std::fmt::Write as _;
+
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 use unicode_width::UnicodeWidthStr as _;
@@ -66,6 +68,9 @@ fn render(rows: &[WebhookRow], colour: bool) -> String {
             if row.verify_signature == Some(false) {
                 line.push_str("  ⚠ signatures are not verified");
             }
+            if let Some(warning) = &row.warning {
+                let _ = write!(line, "  ⚠ {}", visible(warning));
+            }
             out.push_str(line.trim_end());
             out.push('\n');
         }
@@ -118,6 +123,7 @@ mod tests {
             channel: inbound.then(|| tail.to_owned()),
             platform: None,
             verify_signature: inbound.then_some(true),
+            warning: None,
             events: None,
             retries: None,
             place: 0,
@@ -163,8 +169,11 @@ Webhooks:
         let mut open = row(Direction::Inbound, "open", WebhookState::Degraded, "频道");
         open.path = Some("/webhook/频道/开放的路径/很长".to_owned());
         open.verify_signature = Some(false);
+        let mut shut = row(Direction::Inbound, "shut", WebhookState::Active, "discord-dev");
+        shut.warning = Some("no key can verify its requests".to_owned());
         let rows = [
             open,
+            shut,
             row(Direction::Outbound, "a", WebhookState::Failing, "https://a.example"),
             row(Direction::Outbound, "b", WebhookState::Suspended, "https://b.example"),
         ];
@@ -172,6 +181,7 @@ Webhooks:
         Webhooks:
           Inbound:
             /webhook/频道/开放的路径/很长  ✗ Inactive  频道  ⚠ signatures are not verified
+            /webhook/shut                  ✓ Active    discord-dev  ⚠ no key can verify its requests
 
           Outbound:
             a                              ⚠ Failing   https://a.example

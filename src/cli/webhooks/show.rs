@@ -47,15 +47,12 @@ fn render(detail: &WebhookDetail, now_ms: i64) -> String {
         line("Full URL", row.url.as_deref().unwrap_or(unknown));
         line("Channel", row.channel.as_deref().unwrap_or("-"));
         line("Status", &status(row));
-        let verified = row.verify_signature != Some(false);
-        line(
-            "Signature Verification",
-            if verified {
-                "enabled"
-            } else {
-                "disabled: anybody can post to it"
-            },
-        );
+        let verification = match (&row.warning, row.verify_signature) {
+            (Some(warning), _) => format!("enabled: {warning}"),
+            (None, Some(false)) => "disabled: anybody can post to it".to_owned(),
+            (None, _) => "enabled".to_owned(),
+        };
+        line("Signature Verification", &verification);
         let figures = detail.route.clone().unwrap_or_default();
         line("Last Received", &ago(figures.last_received_ms));
         line("Messages Today", &figures.messages.to_string());
@@ -135,6 +132,7 @@ mod tests {
                 channel: Some("telegram-main".to_owned()),
                 platform: Some("telegram".to_owned()),
                 verify_signature: Some(true),
+                warning: None,
                 events: None,
                 retries: None,
                 place: 0,
