@@ -1,5 +1,6 @@
 //! The real binary in a directory of its own, real receivers on ports of their own, and nothing that sleeps "long enough".
 
+pub mod console;
 mod receiver;
 mod request;
 
