@@ -65,8 +65,9 @@ pub struct Condition {
 pub struct Status {
     /// The gateway's version.
     pub version: String,
-    /// When it started.
-    pub started_ms: i64,
+    /// When it started; `None`: it does not run.
+    #[serde(default)]
+    pub started_ms: Option<i64>,
     /// The generation that runs; `None`: none yet.
     #[serde(default)]
     pub generation: Option<Generation>,

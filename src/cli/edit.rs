@@ -169,7 +169,7 @@ async fn planned(old: &DocumentFile, new: DocumentFile, context: &mut Context) -
 async fn without_gateway(old: &DocumentFile, new: &DocumentFile, context: &Context) -> Option<PlanDocument> {
     let row = plan::row(new, context);
     if let Ok(store) = local::open(old)
-        && let Ok(plan) = local::plan(store.as_ref(), new, row).await
+        && let Ok(plan) = local::plan(store.as_deref(), new, row).await
     {
         return Some(plan);
     }

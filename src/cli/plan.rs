@@ -129,6 +129,7 @@ async fn of_gateway(file: &DocumentFile, against: Option<u64>, context: &mut Con
     }
     let store = local::open(file)?;
     if against.is_some() {
+        let store = store.ok_or_else(|| local::no_store(file))?;
         let (generation, bytes) = local::generation(store.as_ref(), against).await?;
         let other = DocumentFile { bytes, ..file.clone() };
         let mut plan = compare(&other, file, context)?;
@@ -138,7 +139,7 @@ async fn of_gateway(file: &DocumentFile, against: Option<u64>, context: &mut Con
         };
         return Ok(plan);
     }
-    let plan = local::plan(store.as_ref(), file, row(file, context)).await?;
+    let plan = local::plan(store.as_deref(), file, row(file, context)).await?;
     context.terminal.note(&match plan.base.generation {
         Some(number) => format!("compared with generation {number}, the last that was applied"),
         None => "compared with nothing: no generation was ever applied".to_owned(),

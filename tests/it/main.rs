@@ -28,3 +28,4 @@ mod tour;
 mod vector_core;
 mod vectors;
 mod webhooks;
+mod without_a_gateway;
