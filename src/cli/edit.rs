@@ -6,16 +6,26 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::json;
 
-use super::{Context, Done, Error, document, local, plan, surroundings::DocumentFile, target::Target, time};
+use super::surroundings::{self, DocumentFile};
+use super::{Context, Done, Error, document, local, plan, target::Target, time};
 use crate::admin::client::ClientError;
 use crate::admin::wire::{DocumentState, Mode, PlanDocument, Status};
+use crate::document::assistant::AssistantsFile;
 use crate::document::edit::{self, Edit, EditError};
-use crate::document::{Desired, Source};
+use crate::document::{Desired, Format, Source};
 use crate::document_file;
 use crate::plan::render::text::{self, visible};
 
 /// An editor may save between our reading and our writing; then the edit is made again, at most so often.
 const TRIES: usize = 10;
+
+/// What a document begins with that a command starts beside an assistant's file.
+const BEGINNING: &str = "\
+# The webhooks of the assistant beside this file; its own openclaw.json must not hold them.
+webhooks:
+  server: { listen: 127.0.0.1:8790 } # platforms post here, through your proxy or tunnel
+  admin: { listen: 127.0.0.1:8791 } # API, metrics and health, for this machine alone
+";
 
 /// How every command that edits may be told to do it.
 #[derive(Debug, Clone, Args)]
@@ -56,12 +66,68 @@ pub(crate) struct Written {
 pub(crate) async fn carry_out(
     writing: &Writing,
     context: &mut Context,
-    mut wanted: impl FnMut(&DocumentFile, &Desired) -> Result<Wanted, Error>,
+    wanted: impl FnMut(&DocumentFile, &Desired) -> Result<Wanted, Error>,
 ) -> Result<Done, Error> {
     let path = context.surroundings.find(context.global.config.as_deref())?;
+    if surroundings::assistants(&path).is_some() {
+        return Err(Error::new(format!(
+            "{} is the OpenClaw assistant's own file, which is never written to",
+            path.display()
+        ))
+        .hint(
+            "move its `webhooks` into an openclaw.yaml beside it: the assistant does not start while they are there",
+        ));
+    }
+    carry_out_in(path, writing, context, wanted).await
+}
+
+/// The same for what makes a webhook: where there is no document but an assistant's own file, one is begun beside it.
+pub(crate) async fn carry_out_beside(
+    writing: &Writing,
+    context: &mut Context,
+    wanted: impl FnMut(&DocumentFile, &Desired) -> Result<Wanted, Error>,
+) -> Result<Done, Error> {
+    let named = context.global.config.as_deref();
+    let found = named.is_none() && context.surroundings.find(None).is_ok();
+    let plain = |path: &PathBuf| surroundings::assistants(path) == Some(AssistantsFile::Plain);
+    let Some(assistants) = context
+        .surroundings
+        .assistants_file(named)
+        .filter(plain)
+        .filter(|_| !found)
+    else {
+        return carry_out(writing, context, wanted).await;
+    };
+    let beside = assistants.with_file_name("openclaw.yaml");
+    context.terminal.note(&format!(
+        "{} is the OpenClaw assistant's own file, and it does not start with `webhooks` in it: {} is written instead",
+        assistants.display(),
+        beside.display()
+    ));
+    carry_out_in(beside, writing, context, wanted).await
+}
+
+/// The document, or the beginning of one.
+fn read(path: &Path) -> Result<DocumentFile, Error> {
+    if path.exists() {
+        return DocumentFile::read(path.to_owned());
+    }
+    Ok(DocumentFile {
+        path: path.to_owned(),
+        format: Format::Yaml,
+        bytes: BEGINNING.as_bytes().to_vec(),
+    })
+}
+
+async fn carry_out_in(
+    path: PathBuf,
+    writing: &Writing,
+    context: &mut Context,
+    mut wanted: impl FnMut(&DocumentFile, &Desired) -> Result<Wanted, Error>,
+) -> Result<Done, Error> {
     let lock = if writing.dry_run { None } else { Some(lock(&path)?) };
     for _ in 0..TRIES {
-        let old = DocumentFile::read(path.clone())?;
+        let old = read(&path)?;
         let desired = meaning(&old)?;
         let edits = match wanted(&old, &desired)? {
             Wanted::Edits(edits) => edits,
@@ -76,7 +142,7 @@ pub(crate) async fn carry_out(
         if writing.dry_run {
             return dry(&written, context);
         }
-        if DocumentFile::read(path.clone())?.bytes != old.bytes {
+        if read(&path)?.bytes != old.bytes {
             continue; // an editor has saved meanwhile
         }
         document_file::replace(&path, &written.file.bytes).map_err(|error| not_written(&path, &error))?;
@@ -178,7 +244,9 @@ async fn without_gateway(old: &DocumentFile, new: &DocumentFile, context: &Conte
 
 /// A unified diff. It shows lines of the document as they are.
 fn difference(old: &DocumentFile, new: &DocumentFile) -> Result<String, Error> {
-    let (before, after) = (old.text()?, new.text()?);
+    // A document that is begun here was not there.
+    let before = if old.path.exists() { old.text()? } else { "" };
+    let after = new.text()?;
     let name = old
         .path
         .file_name()

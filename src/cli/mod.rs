@@ -11,9 +11,11 @@ mod error;
 mod events;
 mod explain;
 mod export;
+mod foreign;
 mod history;
 mod listen;
 mod local;
+mod made;
 mod plan;
 mod replay;
 mod rollback;
@@ -168,6 +170,11 @@ enum Command {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if let Err(error) = foreign::hand_over(&arguments) {
+        Terminal::of_process(&Global::default()).error(&error);
+        return ExitCode::FAILURE;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -4,6 +4,7 @@
 //! [`fields`], collects every [`Diagnostic`] and makes [`Desired`]; [`resolve`] makes one resource's [`settings`] with a
 //! [`Lookup`] that the caller brings.
 
+pub mod assistant; // an assistant's own file: told apart, read, never written
 mod check; // tree and table -> Desired and diagnostics
 pub mod desired; // what must exist
 pub mod diagnostic; // what is wrong, where, and the way out
