@@ -13,6 +13,7 @@ mod explain;
 mod export;
 mod foreign;
 mod history;
+mod init;
 mod listen;
 mod local;
 mod made;
@@ -73,6 +74,7 @@ struct Context {
     version,
     disable_help_subcommand = true,
     after_help = "Examples:
+  openclaw init                 write a first document
   openclaw run                  start the gateway with ./openclaw.yaml
   openclaw validate             check the document
   openclaw plan                 show what the document would change
@@ -145,6 +147,7 @@ enum OutputForm {
 /// The help of each command stands at its arguments.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Arguments),
     Run(run::Arguments),
     Validate(validate::Arguments),
     Explain(explain::Arguments),
@@ -217,6 +220,7 @@ fn conclude(command: &Command, context: &mut Context) -> u8 {
 
 fn dispatch(command: &Command, context: &mut Context) -> Result<Done, Error> {
     match command {
+        Command::Init(arguments) => init::run(arguments, context),
         Command::Run(arguments) => run::run(arguments, context),
         Command::Validate(arguments) => validate::run(arguments, context),
         Command::Explain(arguments) => explain::run(arguments, context),

@@ -14,6 +14,7 @@ mod certificates;
 mod documents_on_disk;
 mod edits;
 mod harness;
+mod init;
 mod kill_loses_nothing;
 mod load;
 mod operations;
