@@ -26,6 +26,7 @@ mod retries;
 mod secrets_stay_secret;
 mod tidy;
 mod tour;
+mod tutorial;
 mod vector_core;
 mod vectors;
 mod webhooks;
