@@ -1,14 +1,18 @@
 //! A document on disk: replaced as a whole by a push, a rollback or a command that edits it, and locked while a command
 //! does so.
 
+mod exchange; // replaced only if it still is what was read
+
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long a command waits for another one that edits the same document.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub use exchange::{Candidate, Exchanged, Late, Replaced, SETTLE, read_settled};
+
+/// How long a command waits for others that edit the same document.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Holds the lock of a document's directory: freed when it is dropped, or by the operating system when the process dies.
 #[derive(Debug)]
@@ -19,7 +23,7 @@ pub struct Lock {
 /// Locks out every other command that edits a document of this directory. Editors do not ask for it.
 ///
 /// # Errors
-/// Another command holds it for more than 10 s, or the directory cannot be opened.
+/// Other commands hold it for more than a minute, or the directory cannot be opened.
 pub fn lock(path: &Path) -> io::Result<Lock> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let directory = File::open(directory(&target))?;
@@ -31,7 +35,7 @@ pub fn lock(path: &Path) -> io::Result<Lock> {
             Err(fs::TryLockError::WouldBlock) if Instant::now() < end => std::thread::sleep(Duration::from_millis(10)),
             Err(fs::TryLockError::WouldBlock) => {
                 let reason = format!(
-                    "another `openclaw` has been editing {} for {} s",
+                    "other commands have been editing {} for {} s",
                     path.display(),
                     PATIENCE.as_secs()
                 );
@@ -79,16 +83,20 @@ pub fn writable(path: &Path) -> io::Result<PathBuf> {
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let target = writable(path)?;
     let old = fs::metadata(&target).ok();
-    let directory = directory(&target);
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let new = directory.join(format!(".{name}.{}.new", std::process::id()));
+    let new = new_beside(&target);
     let written = write_new(&new, bytes, old.as_ref()).and_then(|()| fs::rename(&new, &target));
     if written.is_err() {
         // Best effort: what remains is a file beside the document, never half a document.
         let _ = fs::remove_file(&new);
         return written;
     }
-    File::open(directory)?.sync_all()
+    File::open(directory(&target))?.sync_all()
+}
+
+/// Where a new file is written before it takes the document's place.
+fn new_beside(target: &Path) -> PathBuf {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    directory(target).join(format!(".{name}.{}.new", std::process::id()))
 }
 
 fn write_new(new: &Path, bytes: &[u8], old: Option<&fs::Metadata>) -> io::Result<()> {
@@ -103,6 +111,16 @@ fn write_new(new: &Path, bytes: &[u8], old: Option<&fs::Metadata>) -> io::Result
     }
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+/// The path of a document's candidate (see [`Candidate`]); `None`: the name is none of a candidate's.
+#[must_use]
+pub fn candidate(document: &Path, name: &str) -> Option<PathBuf> {
+    let target = fs::canonicalize(document).ok()?;
+    let number = name.strip_prefix(&format!(".{}.", target.file_name()?.to_str()?))?;
+    let number = number.strip_suffix(".new")?;
+    let ours = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    ours.then(|| directory(&target).join(name))
 }
 
 /// The path of a file that a document names: relative ones are from the document's directory.

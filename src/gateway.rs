@@ -1,12 +1,14 @@
 //! The only place that knows every room: builds them, starts them, stops them in order.
 
+mod own_events;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -15,11 +17,13 @@ use crate::clock::{ManualClock, SharedClock, SystemClock, from_ms};
 use crate::document::settings::StoreSettings;
 use crate::document::{self, Address, Desired, Lookup as _, Source};
 use crate::environment::Environment;
-use crate::event::{Event, EventId, EventName, Name};
+use crate::event::{EventId, Name};
 use crate::inbound::Routes;
 use crate::outbound::{Dispatcher, SenderState};
 use crate::reconcile::{self, AdminHandler, Broken, Core, Reconciler, Start, StartError};
-use crate::store::{self, Append, NewEvent, Retention, Store, StoreError};
+use crate::store::{self, Retention, Store, StoreError};
+
+use own_events::{OwnEvents, Sources, publish};
 
 /// The variable that fixes the clock of signature and replay-window checks, and only that. For tests.
 pub const TEST_NOW: &str = "OPENCLAW_TEST_NOW";
@@ -27,8 +31,10 @@ pub const TEST_NOW: &str = "OPENCLAW_TEST_NOW";
 /// Where a store lies when the document does not load and so cannot say it.
 const DEFAULT_STORE: &str = ".openclaw-webhooks";
 
-/// How often settled events are looked through for what is older than the retention.
+/// How often settled events are looked through for what is older than the retention; with other settings at once.
 const RETENTION_EVERY: Duration = Duration::from_mins(1);
+/// How often it is looked whether there is a new generation.
+const GENERATION_EVERY: Duration = Duration::from_secs(1);
 
 /// What `openclaw run` is told.
 #[derive(Debug, Clone)]
@@ -66,6 +72,14 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<(), Gate
     let routes = Routes::new(store.clone(), clock.clone(), verify_clock(&clock));
     let dispatcher = Dispatcher::new(store.clone(), clock.clone(), seed());
     store.set_wake(dispatcher.clone());
+    dispatcher.set_proofs(routes.clone());
+
+    let (notices, documents) = mpsc::channel(own_events::DOCUMENTS);
+    let sources = Sources {
+        senders: dispatcher.notices().expect("nobody else takes them"),
+        routes: routes.rejections().expect("nobody else takes them"),
+        documents,
+    };
 
     let start = Start {
         path: options.path.clone(),
@@ -76,6 +90,7 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<(), Gate
         dispatcher: dispatcher.clone(),
         clock: clock.clone(),
         git_commit: None,
+        notices,
     };
     let rooms = (store.clone(), routes.clone(), dispatcher.clone(), clock.clone());
     let (core, reconciler) = Core::start(start, |reconciler| -> Arc<dyn AdminHandler> {
@@ -87,6 +102,9 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<(), Gate
     let stop = CancellationToken::new();
     let reconciling = tokio::spawn(core.run(stop.clone()));
     let retaining = tokio::spawn(retain(store.clone(), reconciler.clone(), clock.clone(), stop.clone()));
+    let told = CancellationToken::new();
+    let telling =
+        tokio::spawn(OwnEvents::new(store.clone(), clock.clone()).run(sources, reconciler.clone(), told.clone()));
     publish(&*store, &clock, "system.started").await;
 
     signals.stop(&reconciler).await;
@@ -102,6 +120,9 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<(), Gate
             let _ = tokio::time::timeout(timeout, tried(&stopped, &*store, &dispatcher)).await;
         }
         dispatcher.shutdown(timeout).await;
+        // What the last attempts told is stored, and delivered after the next start.
+        told.cancel();
+        let _ = telling.await;
         let _ = retaining.await;
         store.close().await;
     };
@@ -232,34 +253,6 @@ impl Signals {
     }
 }
 
-/// The gateway's own life, as events. A store that refuses them is full or broken: it says so by itself.
-async fn publish(store: &dyn Store, clock: &SharedClock, name: &str) -> Option<EventId> {
-    let data = format!(r#"{{"component":"gateway","version":"{}"}}"#, env!("CARGO_PKG_VERSION"));
-    let id = EventId::new();
-    let event = Event {
-        id: id.clone(),
-        name: EventName::parse(name).expect("a constant name"),
-        timestamp: clock.now(),
-        data: RawValue::from_string(data).expect("a constant object"),
-        source: None,
-        session: None,
-        traceparent: None,
-        test: false,
-    };
-    let append = Append {
-        request: None,
-        events: vec![NewEvent { event, key: None }],
-        now_ms: clock.now_ms(),
-    };
-    match store.append(append).await {
-        Ok(_) => Some(id),
-        Err(e) => {
-            warn!(event = name, "not stored: {e}");
-            None
-        }
-    }
-}
-
 /// Waits until every sender that can has tried to deliver an event: one that is paused, suspended or parked cannot.
 async fn tried(id: &EventId, store: &dyn Store, dispatcher: &Dispatcher) {
     let waits = |delivery: &store::StoryDelivery| {
@@ -280,19 +273,31 @@ async fn tried(id: &EventId, store: &dyn Store, dispatcher: &Dispatcher) {
 }
 
 async fn retain(store: Arc<dyn Store>, reconciler: Reconciler, clock: SharedClock, stop: CancellationToken) {
-    let mut ticks = interval(RETENTION_EVERY);
+    let mut ticks = interval(GENERATION_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut seen = 0;
+    let mut settings: Option<StoreSettings> = None;
+    let mut due = Instant::now();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
         let view = reconciler.view();
-        let environment = Environment::beside(&view.path);
-        let resource = view.desired.resources.get(&Address::Store);
-        let Some(Ok(settings)) = resource.map(|resource| document::resolve_store(resource, &environment)) else {
+        if view.generation.number != seen || settings.is_none() {
+            seen = view.generation.number;
+            let environment = Environment::beside(&view.path);
+            let resource = view.desired.resources.get(&Address::Store);
+            let now = resource.and_then(|resource| document::resolve_store(resource, &environment).ok());
+            if now != settings {
+                due = Instant::now();
+                settings = now;
+            }
+        }
+        let Some(settings) = settings.as_ref().filter(|_| due <= Instant::now()) else {
             continue;
         };
+        due = Instant::now() + RETENTION_EVERY;
         let ms = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
         let retention = Retention {
             settled_ms: ms(settings.retention),

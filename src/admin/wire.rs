@@ -214,9 +214,9 @@ pub struct WebhookRow {
     /// Whether a route checks signatures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify_signature: Option<bool>,
-    /// Why nothing can come in, although it is active.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub warning: Option<String>,
+    /// What an attacker could do on a route whose scheme proves little, or why nothing can come in: what `validate` says of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<DiagnosticRow>,
     /// What a sender subscribes to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<Vec<String>>,
@@ -334,9 +334,24 @@ pub struct PlanRequest {
     /// The git commit that it is from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git_commit: Option<String>,
+    /// A file beside the gateway's own that holds this text: a command is about to put it into its place. It is planned as
+    /// the gateway's own file is, with every secret resolved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<String>,
+    /// Replay stored events through both documents; `None`: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impact: Option<ImpactRequest>,
     /// Compare with this generation instead of the one that runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub against: Option<u64>,
+}
+
+/// Asks what a plan would have meant for stored events.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImpactRequest {
+    /// Since when: RFC 3339, or how long ago (`24h`, the default).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
 }
 
 /// Asks the gateway to converge to a document; answered with an [`ApplyOutcome`].

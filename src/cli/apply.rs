@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::{Context, Done, Error, plan::Form, show, surroundings::DocumentFile, target::Target, time};
+use super::{Context, Done, Error, guard, plan::Form, show, surroundings::DocumentFile, target::Target, time};
 use crate::admin::client::Client;
 use crate::admin::wire::{ApplyOutcome, ApplyRequest, DocumentFormat, Generation, PlanDocument};
 use crate::plan::{render::text, saved};
@@ -19,8 +19,12 @@ use crate::plan::{render::text, saved};
 #[command(after_help = "Examples:
   openclaw apply
   openclaw apply --yes
+  openclaw apply --yes --guard 2m          back to the generation before when what changed fails
   openclaw apply plan.json                 exactly the plan that was saved, or nothing
-  openclaw apply -f staging.yaml --gateway unix:/run/openclaw.sock --yes")]
+  openclaw apply -f staging.yaml --gateway unix:/run/openclaw.sock --yes
+
+--guard counts failed attempts of changed senders and rejected requests of changed routes since the apply. More of them than
+in as long a time before are a failure: the generation before is applied again, and the exit code is 1.")]
 pub(crate) struct Arguments {
     /// A saved plan to carry out
     #[arg(value_name = "PLAN", conflicts_with = "file")]
@@ -28,6 +32,9 @@ pub(crate) struct Arguments {
     /// The document, instead of --config
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Watch what changed for so long, and roll back when a changed sender fails or a changed route rejects more than before
+    #[arg(long, value_name = "DURATION", value_parser = time::parse_duration)]
+    guard: Option<Duration>,
     #[command(flatten)]
     consent: Consent,
 }
@@ -57,6 +64,7 @@ pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<
                 file,
                 plan,
                 rollback_to: None,
+                guard: arguments.guard,
             },
             &arguments.consent,
             &target.client,
@@ -74,6 +82,7 @@ pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<
             file,
             plan,
             rollback_to: None,
+            guard: arguments.guard,
         },
         &arguments.consent,
         &target.client,
@@ -128,6 +137,7 @@ pub(crate) struct Proposal {
     pub(crate) file: DocumentFile,
     pub(crate) plan: PlanDocument,
     pub(crate) rollback_to: Option<u64>,
+    pub(crate) guard: Option<Duration>,
 }
 
 /// Shows the plan, asks, applies, tells the outcome.
@@ -141,6 +151,7 @@ pub(crate) async fn carry_out(
         file,
         plan,
         rollback_to,
+        guard,
     } = proposal;
     let json = context.terminal.json;
     if json {
@@ -174,6 +185,10 @@ pub(crate) async fn carry_out(
             .terminal
             .confirm(&format!("Carry out this plan at {}?", client.gateway()))?;
     }
+    let guarded = match guard.filter(|_| !plan.is_empty()) {
+        Some(guard) => Some((guard, guard::before(&plan, guard, client, context).await?)),
+        None => None,
+    };
     let request = ApplyRequest {
         document: file.text()?.to_owned(),
         format: Some(DocumentFormat::from(file.format)),
@@ -187,14 +202,42 @@ pub(crate) async fn carry_out(
     for note in &outcome.notes {
         context.terminal.note(&text::visible(note));
     }
-    if json {
-        context
-            .terminal
-            .answer_json(&json!({"plan": plan, "outcome": outcome}))?;
-    } else {
+    let mut answer = json!({"plan": plan, "outcome": outcome});
+    if !json {
         context.terminal.answer(format!("\n{}\n", told(&outcome)))?;
+        context.terminal.flush()?;
     }
-    Ok(Done::Well)
+    let mut done = Done::Well;
+    if let Some((guard, guarded)) = guarded {
+        let base = plan.base.generation.unwrap_or(0);
+        let ended = guard::watch(&guarded, guard, base, &outcome, client, context).await?;
+        if !ended.reasons.is_empty() {
+            done = Done::No;
+        }
+        if json {
+            answer["guard"] = json!(ended);
+        } else {
+            context.terminal.answer(guard_told(&ended))?;
+        }
+    }
+    if json {
+        context.terminal.answer_json(&answer)?;
+    }
+    Ok(done)
+}
+
+fn guard_told(ended: &guard::Ended) -> String {
+    let (Some(base), Some(generation)) = (ended.rolled_back_to, ended.generation) else {
+        return "Guard: nothing that changed has failed.\n".to_owned();
+    };
+    let reasons = ended
+        .reasons
+        .iter()
+        .map(|reason| format!("  {}\n", text::visible(reason)));
+    format!(
+        "Rolled back: generation {base} runs again, as generation {generation}.\n{}",
+        reasons.collect::<String>()
+    )
 }
 
 /// `Apply complete! Generation 7: 1 added, 2 changed, 0 replaced, 1 deleted.`

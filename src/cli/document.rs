@@ -1,5 +1,9 @@
 //! Everything that commands ask of a document's meaning.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use super::surroundings::DocumentFile;
 use crate::admin::wire::DiagnosticRow;
 use crate::document::diagnostic;
@@ -7,11 +11,12 @@ use crate::document::{self, Address, Code, Desired, Diagnostic, Lookup, Source};
 use crate::environment::Environment;
 
 /// A document that was read.
+#[derive(Clone)]
 pub(crate) struct Loaded {
     /// What it means; `None`: it is broken.
-    pub(crate) desired: Option<Desired>,
+    pub(crate) desired: Option<Arc<Desired>>,
     /// What could be read of a broken one: enough to find its gateway by.
-    pub(crate) sketch: Option<Desired>,
+    pub(crate) sketch: Option<Arc<Desired>>,
     /// Everything that is wrong with it, or may be.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -34,8 +39,29 @@ impl Loaded {
     }
 }
 
+/// Documents that are kept as they were read: the one before an edit and the one after it.
+const KEPT: usize = 2;
+
+thread_local! {
+    /// A command asks for the meaning of one text again and again (its gateway, its store, its plan); a large one takes a
+    /// tenth of a second each time.
+    static LAST: RefCell<VecDeque<(DocumentFile, Loaded)>> = const { RefCell::new(VecDeque::new()) };
+}
+
 /// Reads and checks a document.
 pub(crate) fn load(file: &DocumentFile) -> Loaded {
+    LAST.with_borrow_mut(|last| {
+        if let Some((_, loaded)) = last.iter().find(|(known, _)| known == file) {
+            return loaded.clone();
+        }
+        let loaded = read(file);
+        last.truncate(KEPT - 1);
+        last.push_front((file.clone(), loaded.clone()));
+        loaded
+    })
+}
+
+fn read(file: &DocumentFile) -> Loaded {
     let name = file.name();
     let loaded = document::load(&Source {
         path: &name,
@@ -43,8 +69,8 @@ pub(crate) fn load(file: &DocumentFile) -> Loaded {
         text: &file.bytes,
     });
     Loaded {
-        desired: loaded.desired,
-        sketch: loaded.sketch,
+        desired: loaded.desired.map(Arc::new),
+        sketch: loaded.sketch.map(Arc::new),
         diagnostics: loaded.diagnostics,
     }
 }

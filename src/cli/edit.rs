@@ -1,6 +1,9 @@
 //! The write path of the commands that edit the document: lock, read, edit, check, replace, and tell what comes of it.
 
+mod beside;
+
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -9,23 +12,17 @@ use serde_json::json;
 use super::surroundings::{self, DocumentFile};
 use super::{Context, Done, Error, document, local, plan, target::Target, time};
 use crate::admin::client::ClientError;
-use crate::admin::wire::{DocumentState, Mode, PlanDocument, Status};
-use crate::document::assistant::AssistantsFile;
+use crate::admin::wire::{DiagnosticRow, DocumentState, Mode, PlanDocument, PlanRequest, Problem, Status};
 use crate::document::edit::{self, Edit, EditError};
-use crate::document::{Desired, Format, Source};
-use crate::document_file;
+use crate::document::{Code, Desired, Source};
+use crate::document_file::{self, Candidate, Exchanged, Late};
+use crate::event::KNOWN_EVENTS;
 use crate::plan::render::text::{self, visible};
 
-/// An editor may save between our reading and our writing; then the edit is made again, at most so often.
-const TRIES: usize = 10;
+pub(crate) use beside::carry_out_beside;
 
-/// What a document begins with that a command starts beside an assistant's file.
-const BEGINNING: &str = "\
-# The webhooks of the assistant beside this file; its own openclaw.json must not hold them.
-webhooks:
-  server: { listen: 127.0.0.1:8790 } # platforms post here, through your proxy or tunnel
-  admin: { listen: 127.0.0.1:8791 } # API, metrics and health, for this machine alone
-";
+/// An editor may save while a command edits; then the edit is made again on its text, at most so often.
+const TRIES: usize = 10;
 
 /// How every command that edits may be told to do it.
 #[derive(Debug, Clone, Args)]
@@ -58,8 +55,8 @@ pub(crate) struct Written {
     diff: String,
     plan: Option<PlanDocument>,
     before: Option<Status>,
-    /// The SHA-256 of the text before.
-    old: String,
+    /// What was edited.
+    old: DocumentFile,
 }
 
 /// Edits the document as `wanted` says and tells what comes of it.
@@ -68,7 +65,12 @@ pub(crate) async fn carry_out(
     context: &mut Context,
     wanted: impl FnMut(&DocumentFile, &Desired) -> Result<Wanted, Error>,
 ) -> Result<Done, Error> {
-    let path = context.surroundings.find(context.global.config.as_deref())?;
+    let named = context.global.config.as_deref();
+    let path = context.surroundings.find(named).or_else(|_| {
+        // An editor may have renamed it away, and writes it anew.
+        std::thread::sleep(document_file::SETTLE);
+        context.surroundings.find(named)
+    })?;
     if surroundings::assistants(&path).is_some() {
         return Err(Error::new(format!(
             "{} is the OpenClaw assistant's own file, which is never written to",
@@ -81,71 +83,54 @@ pub(crate) async fn carry_out(
     carry_out_in(path, writing, context, wanted).await
 }
 
-/// The same for what makes a webhook: where there is no document but an assistant's own file, one is begun beside it.
-pub(crate) async fn carry_out_beside(
-    writing: &Writing,
-    context: &mut Context,
-    wanted: impl FnMut(&DocumentFile, &Desired) -> Result<Wanted, Error>,
-) -> Result<Done, Error> {
-    let named = context.global.config.as_deref();
-    let found = named.is_none() && context.surroundings.find(None).is_ok();
-    let plain = |path: &PathBuf| surroundings::assistants(path) == Some(AssistantsFile::Plain);
-    let Some(assistants) = context
-        .surroundings
-        .assistants_file(named)
-        .filter(plain)
-        .filter(|_| !found)
-    else {
-        return carry_out(writing, context, wanted).await;
-    };
-    let beside = assistants.with_file_name("openclaw.yaml");
-    context.terminal.note(&format!(
-        "{} is the OpenClaw assistant's own file, and it does not start with `webhooks` in it: {} is written instead",
-        assistants.display(),
-        beside.display()
-    ));
-    carry_out_in(beside, writing, context, wanted).await
-}
-
-/// The document, or the beginning of one.
-fn read(path: &Path) -> Result<DocumentFile, Error> {
-    if path.exists() {
-        return DocumentFile::read(path.to_owned());
-    }
-    Ok(DocumentFile {
-        path: path.to_owned(),
-        format: Format::Yaml,
-        bytes: BEGINNING.as_bytes().to_vec(),
-    })
-}
-
 async fn carry_out_in(
     path: PathBuf,
     writing: &Writing,
     context: &mut Context,
     mut wanted: impl FnMut(&DocumentFile, &Desired) -> Result<Wanted, Error>,
 ) -> Result<Done, Error> {
-    let lock = if writing.dry_run { None } else { Some(lock(&path)?) };
-    for _ in 0..TRIES {
-        let old = read(&path)?;
-        let desired = meaning(&old)?;
-        let edits = match wanted(&old, &desired)? {
-            Wanted::Edits(edits) => edits,
-            Wanted::Nothing(reason) => return nothing(&reason, context),
+    if writing.dry_run {
+        let old = beside::read(path)?;
+        return match step(&old, &mut wanted)? {
+            Step::Done(reason) => nothing(&reason, context),
+            Step::Edits(_, new) => dry(&planned(&old, new, None, context).await?, context),
         };
-        let new = edited(&old, &edits)?;
-        if new.bytes == old.bytes {
-            return nothing("the document says so already", context);
-        }
-        meaning(&new)?;
-        let written = planned(&old, new, context).await?;
-        if writing.dry_run {
-            return dry(&written, context);
-        }
-        if read(&path)?.bytes != old.bytes {
+    }
+    let lock = lock(&path)?;
+    // The text to edit, and the one that is in place, where they are not simply the file's.
+    let mut next = None;
+    for _ in 0..TRIES {
+        let (old, in_place) = if let Some(texts) = next.take() {
+            texts
+        } else {
+            let old = DocumentFile::read_settled(path.clone())?;
+            (old.clone(), old.bytes)
+        };
+        let (edits, new) = match step(&old, &mut wanted)? {
+            Step::Done(reason) if old.bytes == in_place => return nothing(&reason, context),
+            Step::Done(_) => (Vec::new(), old.clone()),
+            Step::Edits(edits, new) => (edits, new),
+        };
+        let not_written = |error: std::io::Error| not_written(&path, &error);
+        let candidate = Candidate::write(&path, &new.bytes).map_err(not_written)?;
+        let mut written = planned(&old, new, Some(&candidate), context).await?;
+        let Exchanged::Done(replaced) = candidate.exchange(&in_place).map_err(not_written)? else {
             continue; // an editor has saved meanwhile
+        };
+        let late = replaced.settled().map_err(|error| Error::file("read", &path, &error))?;
+        let saved = |bytes| DocumentFile { bytes, ..old.clone() };
+        match late {
+            None => {}
+            Some(Late::Over(text)) if holds(&saved(text.clone()), &edits) => written.file = saved(text),
+            Some(Late::Over(text)) => {
+                next = Some((saved(text.clone()), text));
+                continue;
+            }
+            Some(Late::Into(text)) => {
+                next = Some((saved(text), written.file.bytes));
+                continue;
+            }
         }
-        document_file::replace(&path, &written.file.bytes).map_err(|error| not_written(&path, &error))?;
         drop(lock);
         return told(&written, writing, context).await;
     }
@@ -153,6 +138,66 @@ async fn carry_out_in(
         "{}: something else writes to it all the time",
         path.display()
     )))
+}
+
+/// What is to be done with a text.
+enum Step {
+    /// Nothing: the reason.
+    Done(String),
+    /// These edits, which make this of it.
+    Edits(Vec<Edit>, DocumentFile),
+}
+
+fn step(
+    old: &DocumentFile,
+    wanted: &mut impl FnMut(&DocumentFile, &Desired) -> Result<Wanted, Error>,
+) -> Result<Step, Error> {
+    let edits = match wanted(old, meaning(old)?.as_ref())? {
+        Wanted::Edits(edits) => edits,
+        Wanted::Nothing(reason) => return Ok(Step::Done(reason)),
+    };
+    let new = edited(old, &edits)?;
+    if new.bytes == old.bytes {
+        return Ok(Step::Done("the document says so already".to_owned()));
+    }
+    match document::load(&new).desired {
+        Some(_) => Ok(Step::Edits(edits, new)),
+        None => Err(would_be_broken(&document::load(&new).rows())),
+    }
+}
+
+/// Nothing is written that a gateway would refuse at once: what is wrong, and every way out.
+fn would_be_broken(rows: &[DiagnosticRow]) -> Error {
+    let errors = || rows.iter().filter(|row| row.severity == "error");
+    let lines = errors().map(|row| format!("  error[{}]: {row}", row.code));
+    let head = "nothing was written: the document would be broken:".to_owned();
+    let mut error = Error::new(std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n"));
+    let mut hints: Vec<_> = errors().flat_map(|row| row.hints.clone()).collect();
+    if errors().any(|row| row.code == Code::EventName.as_str()) {
+        let names = KNOWN_EVENTS.join(", ");
+        hints.push(format!(
+            "events are {names}; patterns such as message.*; or names of your own with a dot in them"
+        ));
+    }
+    hints.dedup();
+    for hint in hints {
+        error = error.hint(hint);
+    }
+    error
+}
+
+/// Whether a text says what the edits want already.
+fn holds(file: &DocumentFile, edits: &[Edit]) -> bool {
+    let name = file.name();
+    let source = Source {
+        path: &name,
+        format: file.format,
+        text: &file.bytes,
+    };
+    edits.iter().all(|change| match edit::apply(&source, change) {
+        Ok(edited) => !edited.changed,
+        Err(error) => matches!(error, EditError::Missing { .. }),
+    })
 }
 
 fn nothing(reason: &str, context: &mut Context) -> Result<Done, Error> {
@@ -182,7 +227,7 @@ fn not_written(path: &Path, error: &std::io::Error) -> Error {
 }
 
 /// What a document means, or everything that is wrong with it.
-fn meaning(file: &DocumentFile) -> Result<Desired, Error> {
+fn meaning(file: &DocumentFile) -> Result<Arc<Desired>, Error> {
     let loaded = document::load(file);
     let rows = loaded.rows();
     loaded.desired.ok_or_else(|| local::broken(&rows))
@@ -214,18 +259,36 @@ fn refused(error: EditError) -> Error {
     }
 }
 
-/// The difference, and the plan: the gateway's, else against what was applied last, else against the old text.
-async fn planned(old: &DocumentFile, new: DocumentFile, context: &mut Context) -> Result<Written, Error> {
+/// The difference, and the plan: the gateway's, else against what was applied last, else against the old text. A gateway of
+/// this very file prepares the candidate: what it would refuse is not written.
+async fn planned(
+    old: &DocumentFile,
+    new: DocumentFile,
+    candidate: Option<&Candidate>,
+    context: &mut Context,
+) -> Result<Written, Error> {
     let target = Target::find(Some(old), context)?;
-    let answer = target.client.plan(&plan::request(&new, None, context)?).await;
-    let (plan, before) = match answer {
+    let request = PlanRequest {
+        candidate: candidate.map(Candidate::name),
+        ..plan::request(&new, None, context)?
+    };
+    let (plan, before) = match target.client.plan(&request).await {
         Ok(plan) => (Some(plan), target.client.status().await.ok()),
         Err(ClientError::NothingAnswers(_)) if !target.named => (without_gateway(old, &new, context).await, None),
+        Err(ClientError::Problem(problem)) if problem.kind == Problem::PREPARE => {
+            let status = target.client.status().await?;
+            // What it refuses already may be mended step by step.
+            if is_watched(&status, old) && status.document.state != DocumentState::Rejected {
+                return Err(Error::from(ClientError::Problem(problem))
+                    .hint("nothing was written: the gateway would refuse the document"));
+            }
+            (plan::compare(old, &new, context).ok(), Some(status))
+        }
         Err(error) => return Err(error.into()),
     };
     Ok(Written {
         diff: difference(old, &new)?,
-        old: old.sha256(),
+        old: old.clone(),
         file: new,
         plan,
         before,
@@ -235,7 +298,7 @@ async fn planned(old: &DocumentFile, new: DocumentFile, context: &mut Context) -
 async fn without_gateway(old: &DocumentFile, new: &DocumentFile, context: &Context) -> Option<PlanDocument> {
     let row = plan::row(new, context);
     if let Ok(store) = local::open(old)
-        && let Ok(plan) = local::plan(store.as_deref(), new, row).await
+        && let Ok(plan) = local::plan(store.as_deref(), new, row, None).await
     {
         return Some(plan);
     }
@@ -244,7 +307,7 @@ async fn without_gateway(old: &DocumentFile, new: &DocumentFile, context: &Conte
 
 /// A unified diff. It shows lines of the document as they are.
 fn difference(old: &DocumentFile, new: &DocumentFile) -> Result<String, Error> {
-    // A document that is begun here was not there.
+    // A document that a dry run begins is not there.
     let before = if old.path.exists() { old.text()? } else { "" };
     let after = new.text()?;
     let name = old
@@ -361,7 +424,7 @@ async fn outcome(written: &Written, writing: &Writing, context: &mut Context) ->
     let Some(before) = &written.before else {
         return Ok(Outcome::NotWatched("no gateway runs: it starts with this document"));
     };
-    if !is_watched(before, written) {
+    if !is_watched(before, &written.old) {
         return Ok(Outcome::NotWatched(
             "the gateway runs another document: `openclaw apply -f` pushes this one",
         ));
@@ -393,12 +456,12 @@ async fn outcome(written: &Written, writing: &Writing, context: &mut Context) ->
 }
 
 /// Whether the gateway's file is this one.
-fn is_watched(status: &Status, written: &Written) -> bool {
+fn is_watched(status: &Status, file: &DocumentFile) -> bool {
     let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
-    let (ours, theirs) = (real(&written.file.path), Path::new(&status.document.path));
+    let (ours, theirs) = (real(&file.path), Path::new(&status.document.path));
     // A gateway that was given a relative path says it from its own directory.
     real(theirs) == ours
         || (theirs.is_relative()
             && ours.ends_with(theirs.strip_prefix(".").unwrap_or(theirs))
-            && status.document.sha256.as_deref() == Some(&*written.old))
+            && status.document.sha256.as_deref() == Some(&*file.sha256()))
 }

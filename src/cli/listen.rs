@@ -1,5 +1,7 @@
 //! `openclaw listen`
 
+mod forward; // to a program on this machine
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +12,12 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
+use url::Url;
 
 use super::{Context, Done, Error};
 use crate::clock::SharedClock;
 use crate::document::settings::Listen;
+use crate::event::EventPattern;
 use crate::inbound::DeliveryProof;
 use crate::listener::{Body, Bound, Handler, Limits, Peer};
 use crate::secret::Secret;
@@ -31,10 +35,14 @@ const LINES: usize = 1024;
 ///
 /// An endpoint to try a gateway with: it prints what comes, and answers 401 where the signature does not hold. With --json,
 /// one line a delivery. The gateway must be allowed to reach this machine: `webhooks.egress.allow: [127.0.0.0/8]`.
+///
+/// With --forward it listens to nothing: it follows the gateway's events as they are stored, signs each as a sender would
+/// and posts it, once, to a program on this machine. No sender is needed, and the gateway need not reach this machine.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   openclaw listen --port 8792 --secret demo-secret
-  openclaw listen --status 503          refuse everything, to see the retries")]
+  openclaw listen --status 503          refuse everything, to see the retries
+  openclaw listen --forward http://localhost:3000/in --secret demo-secret --events message.*")]
 pub(crate) struct Arguments {
     /// The port, on 127.0.0.1; 0: any that is free
     #[arg(long, default_value_t = 8792, value_name = "PORT")]
@@ -45,6 +53,16 @@ pub(crate) struct Arguments {
     /// What to answer a delivery whose signature holds
     #[arg(long, default_value_t = 200, value_name = "STATUS", value_parser = clap::value_parser!(u16).range(200..=599))]
     status: u16,
+    /// Follow the gateway's events and post them to this URL instead
+    #[arg(long, value_name = "URL", value_parser = forward::parse, conflicts_with_all = ["port", "status"])]
+    forward: Option<Url>,
+    /// Forward only these: names, or patterns such as message.*
+    #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = pattern, requires = "forward")]
+    events: Vec<EventPattern>,
+}
+
+fn pattern(text: &str) -> Result<EventPattern, String> {
+    EventPattern::parse(text).ok_or_else(|| "write an event's name, message.* or *".to_owned())
 }
 
 /// What answers.
@@ -131,6 +149,9 @@ pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<
         .iter()
         .filter_map(|secret| Secret::parse(secret))
         .collect();
+    if let Some(to) = &arguments.forward {
+        return forward::run(arguments, to, &secrets, context).await;
+    }
     let proof = if secrets.is_empty() {
         None
     } else {

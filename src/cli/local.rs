@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Context, Error, document, surroundings::DocumentFile};
 use crate::admin::wire::{DiagnosticRow, Generation, PlanDocument};
-use crate::document::Format;
+use crate::document::{Desired, Format};
 use crate::plan::render::{Base, DocumentRow};
 use crate::plan::{Fingerprints, Observed, diff};
 use crate::store::{self, Page, Store, StoreError};
@@ -60,16 +60,17 @@ pub(crate) async fn generation(store: &dyn Store, number: Option<u64>) -> Result
     })
 }
 
-/// What a document would change against the last applied generation, or against nothing where none was ever applied. Nothing is prepared, no secret is read.
+/// What a document would change against the last applied generation, or against nothing where none was ever applied. Nothing
+/// is prepared, no secret is read.
 pub(crate) async fn plan(
     store: Option<&dyn Store>,
     file: &DocumentFile,
     document: DocumentRow,
+    impact_since_ms: Option<i64>,
 ) -> Result<PlanDocument, Error> {
     let loaded = document::load(file);
-    let diagnostics = loaded.rows();
-    let Some(desired) = loaded.desired else {
-        return Err(broken(&diagnostics));
+    let Some(desired) = &loaded.desired else {
+        return Err(broken(&loaded.rows()));
     };
     let last = match store {
         Some(store) => store.last_generation().await.map_err(failed)?,
@@ -83,9 +84,24 @@ pub(crate) async fn plan(
         generation: observed.generation,
         sha256: observed.sha256.clone(),
     };
-    let mut plan = PlanDocument::new(&diff(&observed, &desired, &Fingerprints::new()), base, document);
-    plan.diagnostics = diagnostics;
+    let plan = PlanDocument::new(&diff(&observed, desired, &Fingerprints::new()), base, document);
+    let mut plan = plan.with_diagnostics(&loaded.diagnostics);
+    if let (Some(since_ms), Some(store)) = (impact_since_ms, store) {
+        plan.impact = Some(impact(store, &observed.desired, desired, since_ms).await?);
+    }
     Ok(plan)
+}
+
+/// What a change of documents would have meant for the events of the store.
+pub(crate) async fn impact(
+    store: &dyn Store,
+    old: &Desired,
+    new: &Desired,
+    since_ms: i64,
+) -> Result<crate::plan::impact::Impact, Error> {
+    crate::admin::impact::weigh(store, old, new, since_ms)
+        .await
+        .map_err(failed)
 }
 
 /// A generation as if it ran.
@@ -104,7 +120,7 @@ fn observed(generation: Generation, bytes: Vec<u8>, like: &DocumentFile) -> Resu
     Ok(Observed {
         generation: Some(generation.number),
         sha256: Some(generation.sha256),
-        desired: Arc::new(desired),
+        desired,
         fingerprints: generation.fingerprints,
         ..Observed::default()
     })

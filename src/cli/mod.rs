@@ -12,6 +12,7 @@ mod events;
 mod explain;
 mod export;
 mod foreign;
+mod guard;
 mod history;
 mod init;
 mod listen;

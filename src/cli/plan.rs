@@ -1,11 +1,13 @@
 //! `openclaw plan`
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
-use super::{Context, Done, Error, document, local, surroundings::DocumentFile, target::Target};
-use crate::admin::wire::{PlanDocument, PlanRequest};
+use super::{Context, Done, Error, document, local, surroundings::DocumentFile, target::Target, time};
+use crate::admin::wire::{ImpactRequest, PlanDocument, PlanRequest};
+use crate::document::Desired;
 use crate::plan::render::{Base, DocumentRow, json, markdown, text};
 use crate::plan::{Fingerprints, Observed, diff, saved};
 
@@ -20,6 +22,7 @@ use crate::plan::{Fingerprints, Observed, diff, saved};
   openclaw plan --out plan.json && openclaw apply plan.json
   openclaw plan --format markdown --write json=plan.json
   openclaw plan --against 6
+  openclaw plan --impact --since 7d
 
 Exit codes: 0 done, 1 error; with --detailed-exitcode 0 no changes, 1 error, 2 changes.")]
 pub(crate) struct Arguments {
@@ -41,6 +44,12 @@ pub(crate) struct Arguments {
     /// Compare with a generation, or with another document, instead of what runs
     #[arg(long, value_name = "GENERATION|FILE")]
     against: Option<String>,
+    /// Replay stored events through both documents: who got them, and who would
+    #[arg(long)]
+    impact: bool,
+    /// Since when: 15m, 24h, 7d, or a time; at most 100,000 events, the newest
+    #[arg(long, value_name = "WHEN", value_parser = time::Since::parse, default_value = "24h", requires = "impact")]
+    since: time::Since,
 }
 
 /// A form in which a plan is shown.
@@ -83,12 +92,29 @@ pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<
     let named = arguments.file.as_deref().or(context.global.config.as_deref());
     let file = context.surroundings.read(named)?;
     context.terminal.detail(&format!("document: {}", file.name()));
+    let since_ms = arguments.impact.then(|| arguments.since.ms(context.clock.now_ms()));
     let plan = match arguments.against.as_deref() {
         Some(against) if against.parse::<u64>().is_err() => {
             let other = DocumentFile::read(context.surroundings.directory.join(against))?;
-            compare(&other, &file, context)?
+            let mut plan = compare(&other, &file, context)?;
+            if let Some(since_ms) = since_ms {
+                let store = local::open(&file)?.ok_or_else(|| local::no_store(&file))?;
+                plan.impact = Some(
+                    local::impact(
+                        store.as_ref(),
+                        meaning(&other)?.as_ref(),
+                        meaning(&file)?.as_ref(),
+                        since_ms,
+                    )
+                    .await?,
+                );
+            }
+            plan
         }
-        against => of_gateway(&file, against.and_then(|number| number.parse().ok()), context).await?,
+        against => {
+            let against = against.and_then(|number| number.parse().ok());
+            of_gateway(&file, against, since_ms, context).await?
+        }
     };
     for (form, path) in &arguments.write {
         write(path, form.render(&plan, false).as_bytes())?;
@@ -121,9 +147,20 @@ pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<
 }
 
 /// The gateway's plan; where none runs, the plan against the last applied generation.
-async fn of_gateway(file: &DocumentFile, against: Option<u64>, context: &mut Context) -> Result<PlanDocument, Error> {
+async fn of_gateway(
+    file: &DocumentFile,
+    against: Option<u64>,
+    since_ms: Option<i64>,
+    context: &mut Context,
+) -> Result<PlanDocument, Error> {
     let target = Target::find(Some(file), context)?;
-    let answer = target.client.plan(&request(file, against, context)?).await;
+    let request = PlanRequest {
+        impact: since_ms.map(|since_ms| ImpactRequest {
+            since: Some(time::exact(since_ms)),
+        }),
+        ..request(file, against, context)?
+    };
+    let answer = target.client.plan(&request).await;
     if let Some(plan) = target.or_local(answer, context)? {
         return Ok(plan);
     }
@@ -133,13 +170,24 @@ async fn of_gateway(file: &DocumentFile, against: Option<u64>, context: &mut Con
         let (generation, bytes) = local::generation(store.as_ref(), against).await?;
         let other = DocumentFile { bytes, ..file.clone() };
         let mut plan = compare(&other, file, context)?;
+        if let Some(since_ms) = since_ms {
+            plan.impact = Some(
+                local::impact(
+                    store.as_ref(),
+                    meaning(&other)?.as_ref(),
+                    meaning(file)?.as_ref(),
+                    since_ms,
+                )
+                .await?,
+            );
+        }
         plan.base = Base {
             generation: Some(generation.number),
             sha256: Some(generation.sha256),
         };
         return Ok(plan);
     }
-    let plan = local::plan(store.as_deref(), file, row(file, context)).await?;
+    let plan = local::plan(store.as_deref(), file, row(file, context), since_ms).await?;
     context.terminal.note(&match plan.base.generation {
         Some(number) => format!("compared with generation {number}, the last that was applied"),
         None => "compared with nothing: no generation was ever applied".to_owned(),
@@ -154,6 +202,8 @@ pub(crate) fn request(file: &DocumentFile, against: Option<u64>, context: &Conte
         format: Some(file.format.into()),
         path: Some(file.name()),
         git_commit: context.surroundings.git_commit.clone(),
+        candidate: None,
+        impact: None,
         against,
     })
 }
@@ -168,21 +218,26 @@ pub(crate) fn row(file: &DocumentFile, context: &Context) -> DocumentRow {
 
 /// Two documents against each other, without any gateway.
 pub(crate) fn compare(before: &DocumentFile, after: &DocumentFile, context: &Context) -> Result<PlanDocument, Error> {
-    let meaning = |file: &DocumentFile| {
-        let loaded = document::load(file);
-        let diagnostics = loaded.rows();
-        loaded.desired.ok_or_else(|| local::broken(&diagnostics))
-    };
     let observed = Observed {
-        desired: meaning(before)?.into(),
+        desired: meaning(before)?,
         ..Observed::default()
     };
-    let plan = diff(&observed, &meaning(after)?, &Fingerprints::new());
+    let loaded = document::load(after);
+    let Some(desired) = &loaded.desired else {
+        return Err(local::broken(&loaded.rows()));
+    };
+    let plan = diff(&observed, desired, &Fingerprints::new());
     let base = Base {
         generation: None,
         sha256: Some(before.sha256()),
     };
-    Ok(PlanDocument::new(&plan, base, row(after, context)))
+    Ok(PlanDocument::new(&plan, base, row(after, context)).with_diagnostics(&loaded.diagnostics))
+}
+
+fn meaning(file: &DocumentFile) -> Result<Arc<Desired>, Error> {
+    let loaded = document::load(file);
+    let diagnostics = loaded.rows();
+    loaded.desired.ok_or_else(|| local::broken(&diagnostics))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {

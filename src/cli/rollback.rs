@@ -39,6 +39,7 @@ pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<
         file,
         plan,
         rollback_to: Some(number),
+        guard: None,
     };
     carry_out(proposal, &arguments.consent, &target.client, context).await
 }

@@ -5,9 +5,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::json;
 use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
 
 use super::{Context, Done, Error};
+use crate::outbound::Forwarder;
+use crate::secret::Secret;
 
 /// The largest body: what a gateway sends is smaller.
 const LARGEST: u64 = 64 << 20;
@@ -15,10 +19,13 @@ const LARGEST: u64 = 64 << 20;
 /// Sign a body as deliveries are signed, or verify one
 ///
 /// `X-OpenClaw-Signature`: `sha256=` and the HMAC-SHA256 of the exact body in hex, keyed with the secret's bytes.
+/// `webhook-signature` (Standard Webhooks): `v1,` and the HMAC-SHA256 of `id.timestamp.body` in base64, keyed with the
+/// secret's bytes, or with what `whsec_` stands before.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   openclaw signature sign --secret s3cret --body payload.json
-  openclaw signature verify sha256=4f2a… --secret s3cret --body payload.json")]
+  openclaw signature verify sha256=4f2a… --secret s3cret --body payload.json
+  openclaw signature verify v1,K5oZ… --id evt_01 --timestamp 1773570600 --secret whsec_MfKQ… --body payload.json")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -43,12 +50,21 @@ struct Signed {
     /// The body's file; without it, what comes in
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
+    /// The value of `webhook-id`: the signature is that of Standard Webhooks
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// The value of `webhook-timestamp`, in Unix seconds
+    #[arg(long, value_name = "SECONDS", requires = "id")]
+    timestamp: Option<i64>,
 }
 
 /// Print the signature of a body
+///
+/// With --id the one of Standard Webhooks, for now or for --timestamp: then its three headers are printed.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   openclaw signature sign --secret s3cret --body payload.json
+  openclaw signature sign --id evt_01 --secret whsec_MfKQ… --body payload.json
   OPENCLAW_SIGNATURE_SECRET=s3cret openclaw signature sign --body payload.json
   printf '{}' | openclaw signature sign --secret s3cret")]
 struct Sign {
@@ -58,15 +74,17 @@ struct Sign {
 
 /// Verify the signature of a body
 ///
-/// Without SIGNATURE the one that the body itself carries, its last member, is verified.
+/// Without SIGNATURE the one that the body itself carries, its last member, is verified. Whether a signed time is too long
+/// ago is not judged.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   openclaw signature verify sha256=4f2a… --secret s3cret --body payload.json
   openclaw signature verify --secret s3cret --body payload.json
+  openclaw signature verify v1,K5oZ… --id evt_01 --timestamp 1773570600 --secret s3cret --body payload.json
 
 Exit codes: 0 it holds, 1 it does not, or an error.")]
 struct Verify {
-    /// The value of X-OpenClaw-Signature
+    /// The value of X-OpenClaw-Signature, or of webhook-signature
     #[arg(value_name = "SIGNATURE")]
     signature: Option<String>,
     #[command(flatten)]
@@ -77,14 +95,25 @@ pub(crate) fn run(arguments: &Arguments, context: &mut Context) -> Result<Done, 
     match &arguments.command {
         Command::Sign(arguments) => {
             let body = body(&arguments.signed, context)?;
-            let code = keyed(&arguments.signed)?.chain_update(&body).finalize().into_bytes();
-            let signature = format!("sha256={}", hex::encode(code));
-            if context.terminal.json {
-                context
-                    .terminal
-                    .answer_json(&serde_json::json!({ "signature": signature }))?;
+            let signed = &arguments.signed;
+            let (json, text) = if let Some(id) = &signed.id {
+                let timestamp = signed.timestamp.unwrap_or_else(|| context.clock.now().as_second());
+                let signature = standard(signed, id, timestamp, &body)?;
+                let text =
+                    format!("webhook-id: {id}\nwebhook-timestamp: {timestamp}\nwebhook-signature: {signature}\n");
+                (
+                    json!({ "id": id, "timestamp": timestamp, "signature": signature }),
+                    text,
+                )
             } else {
-                context.terminal.answer(format!("{signature}\n"))?;
+                let code = keyed(signed)?.chain_update(&body).finalize().into_bytes();
+                let signature = format!("sha256={}", hex::encode(code));
+                (json!({ "signature": signature }), format!("{signature}\n"))
+            };
+            if context.terminal.json {
+                context.terminal.answer_json(&json)?;
+            } else {
+                context.terminal.answer(text)?;
             }
             Ok(Done::Well)
         }
@@ -92,7 +121,7 @@ pub(crate) fn run(arguments: &Arguments, context: &mut Context) -> Result<Done, 
             let body = body(&arguments.signed, context)?;
             let holds = verify(arguments, &body)?;
             if context.terminal.json {
-                context.terminal.answer_json(&serde_json::json!({ "holds": holds }))?;
+                context.terminal.answer_json(&json!({ "holds": holds }))?;
             } else {
                 let said = if holds {
                     "The signature holds.\n"
@@ -113,7 +142,26 @@ fn keyed(signed: &Signed) -> Result<Hmac<Sha256>, Error> {
     Hmac::new_from_slice(signed.secret.as_bytes()).map_err(|error| Error::new(error.to_string()))
 }
 
+/// `webhook-signature` of a body.
+fn standard(signed: &Signed, id: &str, timestamp: i64, body: &[u8]) -> Result<String, Error> {
+    let secret = Secret::parse(&signed.secret).ok_or_else(|| Error::new("--secret is blank"))?;
+    let forwarder = Forwarder::new(&[secret]).map_err(|why| Error::new(format!("--secret: {why}")))?;
+    let signature = forwarder.standard(id, &timestamp.to_string(), body);
+    signature.ok_or_else(|| Error::new("--secret is blank"))
+}
+
 fn verify(arguments: &Verify, body: &[u8]) -> Result<bool, Error> {
+    if let Some(said) = arguments.signature.as_ref().filter(|said| said.starts_with("v1")) {
+        let signed = &arguments.signed;
+        let (Some(id), Some(timestamp)) = (&signed.id, signed.timestamp) else {
+            return Err(Error::new("a `webhook-signature` signs the id and the time too")
+                .hint("add --id and --timestamp: the values of webhook-id and webhook-timestamp"));
+        };
+        let expected = standard(signed, id, timestamp, body)?;
+        // A header may hold several, one for each secret of a rotation.
+        let mut entries = said.split_ascii_whitespace();
+        return Ok(entries.any(|entry| entry.as_bytes().ct_eq(expected.as_bytes()).into()));
+    }
     let mac = keyed(&arguments.signed)?;
     let (said, parts) = match &arguments.signature {
         Some(said) => (said.clone(), [body, &[]]),

@@ -25,7 +25,7 @@ pub(crate) enum Source {
 
 /// The document and its store.
 pub(crate) struct Local {
-    desired: Desired,
+    desired: Arc<Desired>,
     /// `None`: no gateway ever made one.
     store: Option<Arc<dyn Store>>,
     clock: SharedClock,

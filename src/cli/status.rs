@@ -95,7 +95,7 @@ async fn wait(
 async fn without_gateway(context: &Context) -> Result<Status, Error> {
     let file = context.surroundings.read(context.global.config.as_deref())?;
     let loaded = document::load(&file);
-    let desired = loaded.desired.as_ref().or(loaded.sketch.as_ref());
+    let desired = loaded.desired.as_deref().or(loaded.sketch.as_deref());
     let (inbound, outbound) = desired.map_or((0, 0), Desired::counts);
     let store = match document::store_path(&file) {
         Some(path) => local::open_at(&path)?,

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::Error;
 use crate::document::assistant::{self, AssistantsFile};
 use crate::document::{Format, Source};
+use crate::document_file;
 use crate::secret::Secret;
 
 /// The names that are looked for in the working directory, in this order.
@@ -104,7 +105,7 @@ pub(crate) fn assistants(path: &Path) -> Option<AssistantsFile> {
 }
 
 /// A document's file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DocumentFile {
     pub(crate) path: PathBuf,
     pub(crate) format: Format,
@@ -118,6 +119,14 @@ impl DocumentFile {
         let read = std::fs::File::open(&path)
             .and_then(|file| std::io::Read::read_to_end(&mut std::io::Read::take(file, DOCUMENT_MAX + 1), &mut bytes));
         read.map_err(|error| Error::file("read", &path, &error))?;
+        Ok(Self { path, format, bytes })
+    }
+
+    /// Reads one that is not being written right now.
+    pub(crate) fn read_settled(path: PathBuf) -> Result<Self, Error> {
+        let format = format_of(&path)?;
+        let bytes = document_file::read_settled(&path, DOCUMENT_MAX + 1);
+        let bytes = bytes.map_err(|error| Error::file("read", &path, &error))?;
         Ok(Self { path, format, bytes })
     }
 

@@ -141,7 +141,7 @@ impl fmt::Debug for Resource {
         f.debug_map()
             .entries(
                 self.fields()
-                    .map(|(field, value)| (field.name, mask::shown(field, value).to_string())),
+                    .map(|(field, value)| (field.name, self.mask(field, value).to_string())),
             )
             .finish()
     }
@@ -224,7 +224,18 @@ impl Resource {
     pub fn shown(&self, name: &str) -> Option<Value> {
         let value = self.effective_ref(name)?;
         let field = self.section.and_then(|section| section.field(name));
-        Some(field.map_or_else(|| value.clone(), |field| mask::shown(field, value)))
+        Some(field.map_or_else(|| value.clone(), |field| self.mask(field, value)))
+    }
+
+    /// A value of one of its fields as it may be shown: see [`mask::shown`]. The URL of a chat's webhook is its token.
+    #[must_use]
+    pub fn mask(&self, field: &'static Field, value: &Value) -> Value {
+        let chat = field.name == "url"
+            && (self.get("format").and_then(Value::as_text)).is_some_and(super::settings::Chat::is_name);
+        match value {
+            Value::Text(text) if chat => Value::text(&mask::origin(text)),
+            _ => mask::shown(field, value),
+        }
     }
 }
 

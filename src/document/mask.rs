@@ -132,6 +132,20 @@ pub fn url(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Scheme and host of a URL whose path is a secret too. A reference that stands for all of it stays.
+#[must_use]
+pub fn origin(text: &str) -> Cow<'_, str> {
+    let Some(scheme) = text.find("://").map(|at| at + 3) else {
+        return Cow::Owned(literals(text));
+    };
+    let rest = &text[scheme..];
+    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    match rest[..end].rfind('@') {
+        Some(at) => Cow::Owned(format!("{}{MASK}{}", &text[..scheme], &rest[at..end])),
+        None => Cow::Borrowed(&text[..scheme + end]),
+    }
+}
+
 /// Whether a name (a header's, a key's) says that its value is a secret.
 #[must_use]
 pub fn is_secret_name(name: &str) -> bool {
@@ -202,6 +216,24 @@ mod tests {
             ("https://u:p@ss@a.example?x=1", "https://***@a.example?x=***"),
         ] {
             assert_eq!(url(text), masked, "{text}");
+        }
+    }
+
+    #[test]
+    fn of_a_url_that_holds_a_token_scheme_and_host_are_left() {
+        for (text, masked) in [
+            (
+                "https://hooks.slack.com/services/T0/B0/hunter2",
+                "https://hooks.slack.com",
+            ),
+            ("https://a.example:8443?hunter2", "https://a.example:8443"),
+            ("https://u:p@a.example/x", "https://***@a.example"),
+            ("https://${HOST}/hunter2", "https://${HOST}"),
+            ("${SLACK_URL}", "${SLACK_URL}"),
+            ("${SLACK_URL:-hunter2}", "${SLACK_URL:-***}"),
+            ("hooks.slack.com/hunter2", "***"),
+        ] {
+            assert_eq!(origin(text), masked, "{text}");
         }
     }
 

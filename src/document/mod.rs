@@ -71,7 +71,7 @@ pub fn load(source: &Source<'_>) -> Loaded {
     let mut findings = tree
         .root
         .as_ref()
-        .map(|root| check::document(root, source.format, &tree.tags))
+        .map(|root| check::document(text, root, source.format, &tree.tags))
         .unwrap_or_default();
     let text_faults = tree
         .faults

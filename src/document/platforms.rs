@@ -1,6 +1,9 @@
 //! The platforms of inbound webhooks as data: what each needs, allows and promises. How each one verifies and reads is
 //! `inbound/platform/`'s.
 
+use super::diagnostic::Code;
+use super::value::Value;
+
 /// What a platform's signature is checked with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keys {
@@ -37,9 +40,38 @@ pub struct Platform {
     pub signed_time: bool,
     /// Whether the owner of the webhook chooses the secret (else the platform gives it).
     pub owner_chooses: bool,
-    /// What an attacker can do, where its scheme proves little.
-    pub weak: Option<&'static str>,
+    /// Where its scheme proves little.
+    pub weak: Option<Weakness>,
 }
+
+/// What a scheme does not prove. These are the only words for it: `validate`, `plan`, `show` and the docs have them from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Weakness {
+    /// How it is told.
+    pub code: Code,
+    /// What an attacker can do: one sentence, without a full stop.
+    pub attack: &'static str,
+    /// What the document can do against it.
+    pub way_out: &'static str,
+}
+
+impl Weakness {
+    /// A scheme that `allowFrom` makes up for.
+    const fn of(attack: &'static str) -> Self {
+        Self {
+            code: Code::WeakPlatform,
+            attack,
+            way_out: "restrict the senders with `allowFrom`",
+        }
+    }
+}
+
+/// `verifySignature: false`, on whatever platform.
+const UNVERIFIED: Weakness = Weakness {
+    code: Code::Unverified,
+    attack: "signatures are not checked: anybody who knows the URL can send events",
+    way_out: "remove `verifySignature: false` before this is reachable from outside",
+};
 
 /// Fields that only some platforms have; every other field of `inbound` fits all of them.
 pub const SPECIAL_FIELDS: [&str; 10] = [
@@ -57,8 +89,16 @@ pub const SPECIAL_FIELDS: [&str; 10] = [
 
 const SECRET: Keys = Keys::All(&["secret"]);
 
-/// What whoever learns a token can do that comes with every request.
-const TOKEN_IN_BODY: &str = "nothing but the token inside the body proves the sender: whoever sees one request can send any other, until the token is changed";
+const TOKEN_IN_BODY: Weakness = Weakness::of(
+    "nothing but the token inside the body proves the sender: whoever sees one request can send any other, until the token \
+     is changed",
+);
+
+/// Feishu without an Encrypt Key: its own way out is better than `allowFrom`.
+const UNSIGNED_FEISHU: Weakness = Weakness {
+    way_out: "set `encryptKey`: then requests are signed and encrypted",
+    ..TOKEN_IN_BODY
+};
 
 /// A platform that gives the secret itself.
 const fn gives(name: &'static str, keys: Keys, signed_time: bool) -> Platform {
@@ -74,6 +114,25 @@ const fn gives(name: &'static str, keys: Keys, signed_time: bool) -> Platform {
     }
 }
 
+/// Platforms that an assistant has a channel for, under the same name: it can answer there.
+pub const CHANNELS: [&str; 15] = [
+    "telegram",
+    "discord",
+    "slack",
+    "whatsapp",
+    "line",
+    "feishu",
+    "twilio",
+    "googlechat",
+    "msteams",
+    "mattermost",
+    "synology-chat",
+    "nextcloud-talk",
+    "zalo",
+    "qqbot",
+    "bluebubbles",
+];
+
 /// A platform whose secret the owner of the webhook chooses.
 const fn takes(name: &'static str, keys: Keys, signed_time: bool) -> Platform {
     Platform {
@@ -84,7 +143,15 @@ const fn takes(name: &'static str, keys: Keys, signed_time: bool) -> Platform {
 
 /// Every platform, in the order of the documentation.
 pub static PLATFORMS: [Platform; 27] = [
-    takes("telegram", SECRET, false),
+    Platform {
+        // Telegram has no other scheme, and its networks are known: a note, where others get a warning.
+        weak: Some(Weakness {
+            code: Code::FixedToken,
+            attack: "Telegram's secret token comes as it is with every request: whoever sees one can send any other",
+            way_out: "restrict the senders to Telegram's networks: `allowFrom: [149.154.160.0/20, 91.108.4.0/22]`",
+        }),
+        ..takes("telegram", SECRET, false)
+    },
     gives("discord", Keys::All(&["publicKey"]), true),
     gives("slack", SECRET, true),
     gives("whatsapp", Keys::All(&["secret", "verifyToken"]), false),
@@ -94,7 +161,9 @@ pub static PLATFORMS: [Platform; 27] = [
         ..gives("feishu", Keys::Any(&["encryptKey", "verifyToken"]), true)
     },
     Platform {
-        weak: Some("DingTalk signs the time and not the body: whoever sees one request can send any other for an hour"),
+        weak: Some(Weakness::of(
+            "DingTalk signs the time and not the body: whoever sees one request can send any other within `tolerance` (default: 1h)",
+        )),
         ..gives("dingtalk", SECRET, true)
     },
     gives("wecom", Keys::All(&["verifyToken", "encryptKey", "corpId"]), false),
@@ -103,10 +172,12 @@ pub static PLATFORMS: [Platform; 27] = [
         ..takes("github", SECRET, false)
     },
     Platform {
-        weak: Some(
-            "GitLab's secret token comes as it is with every request: whoever sees one can send any other; its signing \
-             token (`whsec_`) never leaves GitLab",
-        ),
+        weak: Some(Weakness {
+            way_out: "use GitLab's signing token (`whsec_…`), which never leaves GitLab, or restrict the senders with `allowFrom`",
+            ..Weakness::of(
+                "GitLab's secret token comes as it is with every request: whoever sees one can send any other",
+            )
+        }),
         ..takes("gitlab", SECRET, true)
     },
     gives("stripe", SECRET, true),
@@ -117,19 +188,28 @@ pub static PLATFORMS: [Platform; 27] = [
     takes("openclaw", SECRET, true),
     Platform {
         extra: &["signature"],
-        weak: Some("the token comes as it is with every request: whoever sees one can send any other"),
+        weak: Some(Weakness::of(
+            "the token comes as it is with every request: whoever sees one can send any other",
+        )),
         ..takes("token", SECRET, false)
     },
     Platform {
         extra: &["signature"],
-        weak: Some("the password comes as it is with every request: whoever sees one can send any other"),
+        weak: Some(Weakness::of(
+            "the password comes as it is with every request: whoever sees one can send any other",
+        )),
         ..takes("basic", Keys::All(&["username", "secret"]), false)
     },
     Platform {
         extra: &["signature"],
         ..takes("generic", SECRET, true)
     },
-    gives("openclaw-cron", SECRET, false),
+    Platform {
+        weak: Some(Weakness::of(
+            "the assistant's token comes as it is with every request: whoever sees one can send any other",
+        )),
+        ..gives("openclaw-cron", SECRET, false)
+    },
     Platform {
         extra: &["jwks"],
         ..gives("googlechat", Keys::All(&["audience"]), true)
@@ -148,15 +228,17 @@ pub static PLATFORMS: [Platform; 27] = [
     },
     gives("nextcloud-talk", SECRET, false),
     Platform {
-        weak: Some("Zalo's secret token comes as it is with every request: whoever sees one can send any other"),
+        weak: Some(Weakness::of(
+            "Zalo's secret token comes as it is with every request: whoever sees one can send any other",
+        )),
         ..gives("zalo", SECRET, false)
     },
     gives("qqbot", SECRET, true),
     Platform {
-        weak: Some(
-            "the server's password is in the URL of every request: whoever reads it there, in a proxy's log too, can \
-             send any event",
-        ),
+        weak: Some(Weakness::of(
+            "the server's password is in the URL of every request: whoever reads it there, in a proxy's log too, can send \
+             any event",
+        )),
         ..gives("bluebubbles", SECRET, false)
     },
 ];
@@ -181,6 +263,36 @@ impl Platform {
             || self.extra.contains(&field)
             || (field == "tolerance" && self.signed_time)
     }
+
+    /// What an attacker can do on a route with these values of fields, unless the document does what can be done against it.
+    pub fn weakness<'v>(&self, value: impl Fn(&str) -> Option<&'v Value>) -> Option<Weakness> {
+        if value("verifySignature") == Some(&Value::Bool(false)) {
+            return Some(UNVERIFIED);
+        }
+        let restricted = match value("allowFrom") {
+            Some(Value::List(networks)) => !networks.is_empty(),
+            other => other.is_some(),
+        };
+        let weak = match self.name {
+            "feishu" => {
+                Some(UNSIGNED_FEISHU).filter(|_| value("encryptKey").is_none() && value("verifyToken").is_some())
+            }
+            "gitlab" if value("secret").is_some_and(all_sign) => None,
+            _ => self.weak,
+        };
+        weak.filter(|_| !restricted)
+    }
+}
+
+/// Whether each of GitLab's secrets is a signing token. Where a reference leads is not known here: it is none.
+fn all_sign(secrets: &Value) -> bool {
+    let secrets = match secrets {
+        Value::List(items) => items,
+        one => std::slice::from_ref(one),
+    };
+    secrets
+        .iter()
+        .all(|secret| secret.as_text().is_some_and(|text| text.starts_with("whsec_")))
 }
 
 #[cfg(test)]
@@ -202,6 +314,41 @@ mod tests {
                 assert!(inbound.field(field).is_some(), "{}: {field}", platform.name);
             }
         }
+    }
+
+    #[test]
+    fn a_weakness_is_one_sentence_that_names_what_an_attacker_can_do() {
+        let told = all().filter_map(|p| p.weak).chain([UNVERIFIED, UNSIGNED_FEISHU]);
+        for weakness in told {
+            assert!(weakness.attack.contains("can send"), "{}", weakness.attack);
+            assert!(!weakness.attack.ends_with('.') && !weakness.attack.contains(". "));
+            assert!(weakness.code.severity() != crate::document::Severity::Error);
+        }
+    }
+
+    #[test]
+    fn a_weakness_is_told_until_the_document_makes_up_for_it() {
+        let told = |platform: &str, fields: &[(&str, Value)]| {
+            let value = |name: &str| fields.iter().find(|(n, _)| *n == name).map(|(_, value)| value);
+            find(platform).unwrap().weakness(value).map(|w| w.code.as_str())
+        };
+        let list = |items: &[&str]| Value::List(items.iter().map(|item| Value::text(item)).collect());
+        let near = ("allowFrom", list(&["10.0.0.0/8"]));
+        assert_eq!(told("slack", &[]), None);
+        assert_eq!(told("slack", &[("verifySignature", Value::Bool(false))]), Some("OC150"));
+        assert_eq!(
+            told("slack", &[("verifySignature", Value::Bool(false)), near.clone()]),
+            Some("OC150")
+        );
+        assert_eq!(told("telegram", &[]), Some("OC158"));
+        assert_eq!(told("dingtalk", &[]), Some("OC151"));
+        assert_eq!(told("dingtalk", &[("allowFrom", list(&[]))]), Some("OC151"));
+        assert_eq!(told("dingtalk", &[near]), None);
+        assert_eq!(told("feishu", &[("verifyToken", Value::text("x"))]), Some("OC151"));
+        assert_eq!(told("feishu", &[("encryptKey", Value::text("x"))]), None);
+        assert_eq!(told("gitlab", &[("secret", Value::text("whsec_eA=="))]), None);
+        assert_eq!(told("gitlab", &[("secret", list(&["whsec_eA==", "x"]))]), Some("OC151"));
+        assert_eq!(told("gitlab", &[("secret", Value::text("${TOKEN}"))]), Some("OC151"));
     }
 
     #[test]

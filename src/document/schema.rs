@@ -209,7 +209,8 @@ fn of_form(form: Form) -> Json {
         Form::Listen => or_reference(&pattern(
             "^(unix:.+|localhost:[0-9]+|[0-9.]+:[0-9]+|\\[[0-9A-Fa-f:.]+\\]:[0-9]+)$",
         )),
-        Form::File | Form::Path | Form::RequiredHeader => pattern("\\S"),
+        Form::File | Form::Path | Form::RequiredHeader | Form::Filter => pattern("\\S"),
+        Form::Template => json!({ "type": "string", "maxLength": crate::expression::MAX_TEXT_BYTES }),
         Form::RoutePath => or_reference(&pattern("^/[^\\s?#]*$")),
         Form::HeaderName => or_reference(&pattern("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")),
         Form::Host => or_reference(&pattern("^[0-9A-Za-z._-]+$")),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::event::{EventPattern, Name, Ordering};
+use crate::expression::{Filter, Template};
 use crate::secret::Secret;
 
 /// An address to listen on.
@@ -244,8 +245,18 @@ pub struct Outbound {
     pub paused: bool,
     /// Headers to add.
     pub headers: Vec<(String, Secret)>,
-    /// The shape of the body.
+    /// The shape of the request.
     pub format: Format,
+    /// Which events are delivered; `None`: all.
+    pub filter: Option<Filter>,
+    /// The whole body, where the document makes it.
+    pub body: Option<Template>,
+    /// The text of a chat, where it is not the default.
+    pub text: Option<Template>,
+    /// `chatId` of Telegram.
+    pub chat_id: Option<String>,
+    /// `agentHook`.
+    pub agent_hook: Option<Box<AgentHook>>,
     /// A header that a 2xx must carry: name and, where given, value.
     pub require_header: Option<(String, Option<String>)>,
     /// Attempts in flight to this endpoint.
@@ -293,7 +304,7 @@ impl Schedule {
     }
 }
 
-/// The shape of a delivery's body.
+/// The shape of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
     /// `{event, timestamp, data, signature}`.
@@ -303,6 +314,111 @@ pub enum Format {
     Standard,
     /// `data` itself.
     Raw,
+    /// One text to a chat.
+    Chat(Chat),
+    /// Starts an assistant's agent.
+    AgentHook,
+    /// The request itself, as the platform sent it.
+    Forward,
+}
+
+impl Format {
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "openclaw" => Some(Self::Openclaw),
+            "standard" => Some(Self::Standard),
+            "raw" => Some(Self::Raw),
+            "agent-hook" => Some(Self::AgentHook),
+            "forward" => Some(Self::Forward),
+            chat => Chat::parse(chat).map(Self::Chat),
+        }
+    }
+}
+
+/// A chat that takes webhooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chat {
+    /// Slack, and what speaks its language: Mattermost, Google Chat, Rocket.Chat.
+    Slack,
+    /// Discord.
+    Discord,
+    /// Telegram's `sendMessage`.
+    Telegram,
+    /// Feishu and Lark.
+    Feishu,
+    /// DingTalk.
+    Dingtalk,
+    /// WeCom.
+    Wecom,
+    /// Microsoft Teams.
+    Teams,
+}
+
+impl Chat {
+    /// Reads the format's word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "slack" => Self::Slack,
+            "discord" => Self::Discord,
+            "telegram" => Self::Telegram,
+            "feishu" => Self::Feishu,
+            "dingtalk" => Self::Dingtalk,
+            "wecom" => Self::Wecom,
+            "teams" => Self::Teams,
+            _ => return None,
+        })
+    }
+
+    /// Whether a format's word means a chat: then the whole URL is a secret.
+    #[must_use]
+    pub fn is_name(word: &str) -> bool {
+        Self::parse(word).is_some()
+    }
+}
+
+/// A chat of Telegram and, where there is one, the topic in it: `-100123`, `@channel`, `-100123:topic:7`.
+#[must_use]
+pub fn parse_chat_id(text: &str) -> Option<(&str, Option<i64>)> {
+    let (chat, topic) = match text.split_once(":topic:") {
+        Some((chat, topic)) => (chat, Some(topic.parse().ok().filter(|topic: &i64| *topic > 0)?)),
+        None => (text, None),
+    };
+    let number = chat.strip_prefix('-').unwrap_or(chat);
+    let is_id = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    let is_name = chat
+        .strip_prefix('@')
+        .is_some_and(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+    (is_id || is_name).then_some((chat, topic))
+}
+
+/// `agentHook`: how an assistant's agent is started.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AgentHook {
+    /// Which agent.
+    pub agent_id: Option<String>,
+    /// Whether the run belongs to the conversation's session; else it has one of its own.
+    pub conversation: bool,
+    /// Whether the answer goes to a channel.
+    pub reply: bool,
+    /// Which channel, where it is not the event's platform.
+    pub channel: Option<String>,
+    /// To whom, where it is not the event's chat.
+    pub to: Option<String>,
+    /// The channel's account.
+    pub account_id: Option<String>,
+    /// The run's model.
+    pub model: Option<String>,
+    /// How much it thinks.
+    pub thinking: Option<String>,
+    /// The run's bound in seconds.
+    pub timeout_seconds: Option<u32>,
+    /// Whether the answer is waited for.
+    pub wait: bool,
+    /// The message, where it is not the default.
+    pub message: Option<Template>,
 }
 
 /// `auth` of a sender.

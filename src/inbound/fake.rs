@@ -16,7 +16,7 @@ use crate::secret::Secret;
 use crate::store::{
     Append, Appended, Claim, Commit, Committed, DeadLetter, DeadQuery, EventQuery, EventRow, Generation, Listing,
     LogEntry, LogQuery, Owed, Page, Replay, Result, Retained, Retention, RouteFigures, RouteNote, SenderFigures,
-    SenderKey, SenderRow, Seq, Settlement, Store, StoreError, Story, Totals, Wake,
+    SenderKey, SenderRow, Seq, Settlement, Store, StoreError, StoredRequest, Story, Totals, Wake,
 };
 
 /// The time of the vectors.
@@ -32,6 +32,15 @@ pub(super) struct FakeStore {
     pub(super) appends: Mutex<Vec<Append>>,
     pub(super) notes: Mutex<Vec<RouteNote>>,
     pub(super) full: AtomicBool,
+}
+
+impl FakeStore {
+    /// As it was made.
+    pub(super) fn forget(&self) {
+        self.keys.lock().unwrap().clear();
+        self.appends.lock().unwrap().clear();
+        self.notes.lock().unwrap().clear();
+    }
 }
 
 #[async_trait]
@@ -118,6 +127,9 @@ impl Store for FakeStore {
         Err(StoreError::Closed)
     }
     async fn story(&self, _: &str) -> Result<Option<Story>> {
+        Err(StoreError::Closed)
+    }
+    async fn raw_request(&self, _: &str) -> Result<Option<StoredRequest>> {
         Err(StoreError::Closed)
     }
     async fn dead(&self, _: DeadQuery) -> Result<Listing<DeadLetter>> {

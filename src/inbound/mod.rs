@@ -5,19 +5,25 @@
 
 mod address;
 mod aes_cbc;
+mod again;
 mod delivery;
 mod figures;
 mod form;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod json;
 mod jwks;
 mod jwt;
 mod normalise;
 mod platform;
+mod prove;
 mod rate;
 mod receive;
 mod redact;
+mod rejecting;
 mod request;
 mod routes;
+mod sample;
 mod signature;
 mod standard_webhooks;
 mod tables;
@@ -34,6 +40,8 @@ mod encrypted_tests;
 mod every_platform_tests;
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod fuzzing_tests;
 #[cfg(test)]
 mod mutation_tests;
 #[cfg(test)]
@@ -55,9 +63,11 @@ use hyper::body::Incoming;
 use crate::listener;
 
 pub use address::Peer;
+pub use again::NotRead;
 pub use delivery::DeliveryProof;
 pub use figures::Figures;
 pub use platform::{FieldError, Sample};
+pub use rejecting::{REJECTING_REFUSALS, REJECTING_WINDOW, Rejecting};
 pub use request::Reason;
 pub use routes::{Limits, PreparedRoute, RouteChange, RouteError, Routes};
 

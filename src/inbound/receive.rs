@@ -204,6 +204,7 @@ impl Routes {
                 verified: serving.verifies,
             }),
             events,
+            to: None,
             now_ms,
         };
         let appended = self.store.append(append).await.map_err(|error| unstored(&error))?;
@@ -235,6 +236,7 @@ impl Routes {
         let now_ms = self.clock.now_ms();
         let (status, reason) = (refusal.status.as_u16(), refusal.reason.as_str());
         count(self, route, |counters| counters.refuse(refusal.reason, now_ms));
+        self.watch(route, refusal, now_ms);
         info!(route = %route.name, status, reason, detail = &*refusal.detail, "refused");
         self.store.note(RouteNote {
             route: route.name.clone(),

@@ -1,7 +1,7 @@
 //! The raw request as it is stored: without what proves it.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 
 use super::form::Form;
 use super::json::Json;
@@ -15,7 +15,7 @@ use crate::secret::Secret;
 pub(super) const TEST_HEADER: &str = "x-openclaw-test";
 
 /// Never stored, whatever they hold.
-const NEVER: [&str; 4] = ["authorization", "proxy-authorization", "cookie", TEST_HEADER];
+const NEVER: [&str; 3] = ["proxy-authorization", "cookie", TEST_HEADER];
 
 /// What must not be stored of one route's requests.
 #[derive(Debug)]
@@ -32,7 +32,13 @@ impl Redaction {
         let secrets = [&settings.secrets, &settings.verify_tokens, &settings.encrypt_keys];
         Self {
             secrets: secrets.into_iter().flatten().cloned().collect(),
-            headers: platform.credential_headers(),
+            headers: {
+                let mut headers = platform.credential_headers();
+                if !platform.signs_authorization() {
+                    headers.push(AUTHORIZATION);
+                }
+                headers
+            },
             parameters: platform.credential_parameters(),
             fields: platform.credential_fields(),
         }
@@ -107,7 +113,7 @@ mod tests {
     fn redaction() -> Redaction {
         Redaction {
             secrets: vec![Secret::new("s3cret+"), Secret::new("old"), Secret::new("with a blank")],
-            headers: vec![HeaderName::from_static("x-token")],
+            headers: vec![HeaderName::from_static("x-token"), AUTHORIZATION],
             parameters: &[],
             fields: &[],
         }

@@ -7,18 +7,23 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
+use tokio::sync::mpsc;
 
 use super::figures::{Counters, Figures};
 use super::normalise::Source;
 use super::platform::{self, FieldError, Platform, Sample, SampleOf};
 use super::rate::Bucket;
 use super::redact::Redaction;
+use super::rejecting::{Rejecting, Window};
 use super::tables::Tables;
 use crate::clock::SharedClock;
 use crate::document::Inbound;
 use crate::document::settings::Rate;
 use crate::event::Name;
 use crate::store::Store;
+
+/// Routes to be told of that wait to be taken; when nobody takes them, newer ones are dropped.
+const REJECTIONS: usize = 64;
 
 /// The public routes. One for the life of the gateway; what it serves is swapped under it.
 pub struct Routes {
@@ -34,6 +39,9 @@ pub struct Routes {
     /// Commits follow each other: a commit reads the tables that it replaces.
     committing: Mutex<()>,
     tests: Mutex<HashMap<String, ExpectedTest>>,
+    pub(super) rejecting: mpsc::Sender<Rejecting>,
+    /// Until it is taken.
+    rejections: Mutex<Option<mpsc::Receiver<Rejecting>>>,
 }
 
 /// What holds for all routes.
@@ -172,6 +180,7 @@ pub(super) enum Mode {
 pub(super) struct State {
     pub(super) counters: Counters,
     pub(super) bucket: Bucket,
+    pub(super) window: Window,
 }
 
 /// The settings that a request meets.
@@ -198,7 +207,10 @@ impl Routes {
     /// No routes yet. `verify_clock` is asked for signatures and replay windows, `clock` for everything else.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: SharedClock, verify_clock: SharedClock) -> Arc<Self> {
+        let (rejecting, rejections) = mpsc::channel(REJECTIONS);
         Arc::new(Self {
+            rejecting,
+            rejections: Mutex::new(Some(rejections)),
             store,
             clock,
             verify_clock,
@@ -315,6 +327,12 @@ impl Routes {
         self.route_named(name).map(|route| route.state.counters.look())
     }
 
+    /// Routes that refuse most of what comes to them; to be taken once.
+    #[must_use]
+    pub fn rejections(&self) -> Option<mpsc::Receiver<Rejecting>> {
+        lock(&self.rejections).take()
+    }
+
     /// What all routes counted, those that are gone too, and requests for paths that no route has.
     #[must_use]
     pub fn totals(&self) -> Figures {
@@ -377,7 +395,7 @@ impl Routes {
         self.tables.load().paths.get(path).cloned()
     }
 
-    fn route_named(&self, name: &Name) -> Option<Arc<Route>> {
+    pub(super) fn route_named(&self, name: &Name) -> Option<Arc<Route>> {
         self.tables.load().names.get(name).cloned()
     }
 }
@@ -389,7 +407,7 @@ fn random_hex() -> String {
     hex::encode(bytes)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -82,14 +82,14 @@ impl<'a> Trio<'a> {
 
 /// The three headers of a request that is signed with the first of the keys.
 #[must_use]
-pub(super) fn signed_headers(id: &str, now: Timestamp, body: &str, keys: &[HmacKey]) -> Vec<(String, String)> {
+pub(super) fn signed_headers(id: &str, now: Timestamp, body: &[u8], keys: &[HmacKey]) -> Vec<(String, String)> {
     let timestamp = now.as_second().to_string();
     let mut headers = vec![
         (ID.to_owned(), id.to_owned()),
         (TIMESTAMP.to_owned(), timestamp.clone()),
     ];
     if let Some(key) = keys.first() {
-        let code = key.sign(&[id.as_bytes(), b".", timestamp.as_bytes(), b".", body.as_bytes()]);
+        let code = key.sign(&[id.as_bytes(), b".", timestamp.as_bytes(), b".", body]);
         let code = signature::encode(&code, crate::document::settings::Encoding::Base64);
         headers.push((SIGNATURE.to_owned(), format!("v1,{code}")));
     }

@@ -4,19 +4,22 @@ use std::error::Error as _;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::capture_connection;
 
+use super::answer;
 use super::clients::{Clients, ConnectError, is_local};
-use super::payload;
+use super::dispatcher::Shared;
+use super::forward;
+use super::payload::{self, Payload};
 use super::prepared::PreparedSender;
 use super::wire::Trace;
 use crate::clock::Timestamp;
+use crate::document::settings::Format;
 use crate::event::Event;
 
 const AGENT: &str = concat!("openclaw/", env!("CARGO_PKG_VERSION"));
@@ -41,6 +44,12 @@ pub(super) enum Class {
     Status,
     /// A 2xx without the required header.
     Header,
+    /// A 2xx whose body says that it failed.
+    Answer,
+    /// A 2xx whose body says that what was started has failed.
+    Run,
+    /// A template that cannot be made of the event: nothing was sent.
+    Template,
     /// Kept connections that the endpoint had closed.
     Stale,
     /// Our own lack of sockets or ports.
@@ -61,6 +70,9 @@ impl Class {
             Self::Egress => "egress",
             Self::Status => "status",
             Self::Header => "header",
+            Self::Answer => "answer",
+            Self::Run => "run",
+            Self::Template => "template",
             Self::Stale => "stale",
             Self::Local => "local",
             Self::Internal => "internal",
@@ -82,7 +94,7 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    fn new(class: Class, detail: impl fmt::Display) -> Self {
+    pub(super) fn new(class: Class, detail: impl fmt::Display) -> Self {
         let mut detail = detail.to_string().replace(['\n', '\r'], " ");
         truncate(&mut detail, 500);
         Self { class, detail }
@@ -97,7 +109,9 @@ pub(super) struct Answer {
     pub(super) failure: Option<Failure>,
     /// At most 2 KiB of the body.
     pub(super) response: Option<String>,
-    /// What `Retry-After` of a 429 or 503 asks for.
+    /// What the log keeps of a delivery.
+    pub(super) note: Option<String>,
+    /// What `Retry-After` of a 429 or 503 asks for, or the body of a chat's answer.
     pub(super) retry_after: Option<Duration>,
     pub(super) latency: Duration,
 }
@@ -125,13 +139,27 @@ pub(super) struct Delivery<'a> {
 }
 
 /// Sends a delivery once, within the sender's timeout.
-pub(super) async fn send(clients: &Clients, sender: &PreparedSender, delivery: Delivery<'_>) -> Answer {
+pub(super) async fn send(shared: &Shared, sender: &PreparedSender, delivery: Delivery<'_>) -> Answer {
     let began = Instant::now();
-    let body = payload::body(delivery.event, sender.settings.format, sender.signer.as_ref());
-    let headers = headers(sender, &delivery, &body);
+    let clients = &shared.clients;
+    let payload = match sender.settings.format {
+        Format::Forward => forward::payload(&*shared.store, shared.proofs(), sender, &delivery).await,
+        _ => payload::render(sender, delivery.event, delivery.id, delivery.now)
+            .map_err(|detail| Failure::new(Class::Template, detail)),
+    };
+    let payload = match payload {
+        Ok(payload) => payload,
+        Err(failure) => {
+            return Answer {
+                failure: Some(failure),
+                ..Answer::default()
+            };
+        }
+    };
+    let headers = headers(sender, &delivery, &payload);
     let mut answer = match tokio::time::timeout(
         sender.settings.timeout,
-        exchange(clients, sender, headers, body, delivery.now),
+        exchange(clients, sender, headers, payload, delivery.now),
     )
     .await
     {
@@ -148,7 +176,7 @@ pub(super) async fn send(clients: &Clients, sender: &PreparedSender, delivery: D
     answer
 }
 
-fn headers(sender: &PreparedSender, delivery: &Delivery<'_>, body: &[u8]) -> HeaderMap {
+fn headers(sender: &PreparedSender, delivery: &Delivery<'_>, payload: &Payload) -> HeaderMap {
     const EVENT: HeaderName = HeaderName::from_static("x-openclaw-event");
     const DELIVERY: HeaderName = HeaderName::from_static("x-openclaw-delivery");
     const ATTEMPT: HeaderName = HeaderName::from_static("x-openclaw-attempt");
@@ -158,6 +186,21 @@ fn headers(sender: &PreparedSender, delivery: &Delivery<'_>, body: &[u8]) -> Hea
     const STANDARD: HeaderName = HeaderName::from_static("webhook-signature");
     const TRACE: HeaderName = HeaderName::from_static("traceparent");
 
+    if sender.settings.format == Format::Forward {
+        // The platform's own, a sender's own, what proves the request: the later replace the earlier.
+        let mut headers = payload.headers.clone();
+        for (name, value) in &sender.headers {
+            if !payload.headers.get(name).is_some_and(HeaderValue::is_sensitive) {
+                headers.insert(name, value.clone());
+            }
+        }
+        for (name, value) in [(DELIVERY, delivery.id), (ATTEMPT, &delivery.number.to_string())] {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        }
+        return headers;
+    }
     let mut headers = HeaderMap::with_capacity(16);
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     // A sender's own may replace the user agent, and nothing else.
@@ -180,9 +223,10 @@ fn headers(sender: &PreparedSender, delivery: &Delivery<'_>, body: &[u8]) -> Hea
         set(TRACE, trace);
     }
     if let Some(signer) = &sender.signer {
-        set(SIGNATURE, &signer.openclaw(&[body]));
-        set(STANDARD, &signer.standard(id, &timestamp, body));
+        set(SIGNATURE, &signer.openclaw(&[&payload.body]));
+        set(STANDARD, &signer.standard(id, &timestamp, &payload.body));
     }
+    headers.extend(payload.headers.clone());
     headers
 }
 
@@ -190,15 +234,15 @@ async fn exchange(
     clients: &Clients,
     sender: &PreparedSender,
     headers: HeaderMap,
-    body: Bytes,
+    payload: Payload,
     now: Timestamp,
 ) -> Answer {
     let client = clients.client(&sender.identity);
     let mut tries = 0;
     let response = loop {
-        let mut request = Request::new(Full::new(body.clone()));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = sender.uri.clone();
+        let mut request = Request::new(Full::new(payload.body.clone()));
+        *request.method_mut() = payload.method.clone();
+        *request.uri_mut() = payload.uri.as_ref().unwrap_or(&sender.uri).clone();
         *request.headers_mut() = headers.clone();
         if let Some(spelling) = &sender.spelling {
             *request.extensions_mut() = (**spelling).clone();
@@ -250,6 +294,11 @@ async fn read(response: Response<Incoming>, sender: &PreparedSender, now: Timest
     )
     .then(|| head.headers.get(RETRY_AFTER).and_then(|value| retry_after(value, now)))
     .flatten();
+    let keep = if answer::is_looked_into(sender.settings.format) {
+        READ_BYTES
+    } else {
+        KEPT_BYTES
+    };
     let mut kept = Vec::new();
     let mut read = 0;
     let mut failure = None;
@@ -259,7 +308,7 @@ async fn read(response: Response<Incoming>, sender: &PreparedSender, now: Timest
             Some(Ok(frame)) => {
                 if let Ok(chunk) = frame.into_data() {
                     read += chunk.len();
-                    let room = KEPT_BYTES - kept.len();
+                    let room = keep - kept.len();
                     kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
                 }
             }
@@ -273,9 +322,23 @@ async fn read(response: Response<Incoming>, sender: &PreparedSender, now: Timest
         }
     }
     let status = head.status.as_u16();
+    let inside = answer::inside(sender.settings.format, status, &kept);
     let failure = failure.or_else(|| {
         if !head.status.is_success() {
-            return Some(Failure::new(Class::Status, format_args!("HTTP {status}")));
+            let said = inside
+                .said
+                .as_ref()
+                .map_or_else(String::new, |said| format!(": {said}"));
+            return Some(Failure::new(Class::Status, format_args!("HTTP {status}{said}")));
+        }
+        if let Some(refused) = &inside.refused {
+            return Some(Failure::new(
+                Class::Answer,
+                format_args!("HTTP {status}, but {refused}"),
+            ));
+        }
+        if let Some(failed) = &inside.failed {
+            return Some(Failure::new(Class::Run, failed));
         }
         let missing = missing_header(sender, &head.headers)?;
         let detail = format!("HTTP {status} without the header `{missing}`");
@@ -285,7 +348,8 @@ async fn read(response: Response<Incoming>, sender: &PreparedSender, now: Timest
         status: Some(status),
         failure,
         response: (!kept.is_empty()).then(|| text(kept)),
-        retry_after,
+        note: inside.note,
+        retry_after: retry_after.max(inside.retry_after),
         latency: Duration::ZERO,
     }
 }

@@ -32,18 +32,34 @@ pub(super) enum Admission {
     AfterProbe,
 }
 
-/// One sender's breaker.
+/// One sender's breaker. It keeps when it opened, not until when: a changed cooldown holds for the one that it is in.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Breaker {
-    state: BreakerState,
+    state: State,
     in_a_row: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum State {
+    #[default]
+    Closed,
+    Open {
+        since_ms: i64,
+    },
+    Probing,
 }
 
 impl Breaker {
     /// Where it stands.
     #[must_use]
-    pub(super) fn state(&self) -> BreakerState {
-        self.state
+    pub(super) fn state(&self, settings: Option<&Settings>) -> BreakerState {
+        match (self.state, settings) {
+            (State::Closed, _) | (_, None) => BreakerState::Closed,
+            (State::Open { since_ms }, Some(settings)) => BreakerState::Open {
+                until_ms: since_ms.saturating_add(millis(settings.cooldown)),
+            },
+            (State::Probing, _) => BreakerState::Probing,
+        }
     }
 
     /// Failed attempts in a row.
@@ -55,10 +71,7 @@ impl Breaker {
     /// Whether an attempt may begin. Without settings (`circuitBreaker: false`) it always may.
     #[must_use]
     pub(super) fn admits(&self, settings: Option<&Settings>, now_ms: i64) -> Admission {
-        if settings.is_none() {
-            return Admission::Any;
-        }
-        match self.state {
+        match self.state(settings) {
             BreakerState::Closed => Admission::Any,
             BreakerState::Open { until_ms } if now_ms >= until_ms => Admission::Probe,
             BreakerState::Open { until_ms } => Admission::Until(until_ms),
@@ -68,9 +81,9 @@ impl Breaker {
 
     /// An attempt begins; says whether it is the probe.
     pub(super) fn begin(&mut self) -> bool {
-        let probe = matches!(self.state, BreakerState::Open { .. });
+        let probe = matches!(self.state, State::Open { .. });
         if probe {
-            self.state = BreakerState::Probing;
+            self.state = State::Probing;
         }
         probe
     }
@@ -85,18 +98,16 @@ impl Breaker {
     pub(super) fn failed(&mut self, settings: Option<&Settings>, probe: bool, now_ms: i64) -> bool {
         self.in_a_row = self.in_a_row.saturating_add(1);
         let Some(settings) = settings else {
-            self.state = BreakerState::Closed;
+            self.state = State::Closed;
             return false;
         };
-        let open = BreakerState::Open {
-            until_ms: now_ms.saturating_add(millis(settings.cooldown)),
-        };
+        let open = State::Open { since_ms: now_ms };
         match self.state {
-            BreakerState::Closed if self.in_a_row >= settings.failures => {
+            State::Closed if self.in_a_row >= settings.failures => {
                 self.state = open;
                 true
             }
-            BreakerState::Probing if probe => {
+            State::Probing if probe => {
                 self.state = open;
                 false
             }
@@ -105,9 +116,10 @@ impl Breaker {
     }
 
     /// The probe ended without saying anything about the endpoint: another may go at once.
-    pub(super) fn probe_undecided(&mut self, now_ms: i64) {
-        if self.state == BreakerState::Probing {
-            self.state = BreakerState::Open { until_ms: now_ms };
+    pub(super) fn probe_undecided(&mut self) {
+        if self.state == State::Probing {
+            // However long the cooldown is.
+            self.state = State::Open { since_ms: i64::MIN };
         }
     }
 }
@@ -164,14 +176,27 @@ mod tests {
         assert_eq!(breaker.admits(Some(&SETTINGS), 20_000), Admission::Until(31_000));
         breaker.begin();
         breaker.failed(Some(&SETTINGS), false, 40_000);
-        assert_eq!(breaker.state(), BreakerState::Probing);
+        assert_eq!(breaker.state(Some(&SETTINGS)), BreakerState::Probing);
+    }
+
+    #[test]
+    fn a_changed_cooldown_holds_for_the_breaker_that_is_open_already() {
+        let breaker = opened();
+        let shorter = Settings {
+            cooldown: Duration::from_secs(1),
+            ..SETTINGS
+        };
+        assert_eq!(breaker.state(Some(&shorter)), BreakerState::Open { until_ms: 2000 });
+        assert_eq!(breaker.admits(Some(&shorter), 2000), Admission::Probe);
+        assert_eq!(breaker.state(None), BreakerState::Closed);
+        assert_eq!(breaker.admits(None, 1000), Admission::Any);
     }
 
     #[test]
     fn an_undecided_probe_may_be_repeated_at_once() {
         let mut breaker = opened();
         breaker.begin();
-        breaker.probe_undecided(35_000);
+        breaker.probe_undecided();
         assert_eq!(breaker.admits(Some(&SETTINGS), 35_000), Admission::Probe);
     }
 

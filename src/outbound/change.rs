@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::prepared::PreparedSender;
 use crate::document::settings::OnDelete;
-use crate::event::Name;
+use crate::event::{EventName, Name};
 use crate::store::{DeadReason, SenderKey};
 
 /// What happened to a sender, for the gateway's own events.
@@ -14,6 +14,8 @@ pub enum Notice {
     Failing {
         /// Which.
         sender: Name,
+        /// Why its last attempt failed.
+        detail: String,
     },
     /// It delivers again.
     Recovered {
@@ -33,6 +35,8 @@ pub enum Notice {
         sender: Name,
         /// The event.
         event_id: String,
+        /// Its name.
+        event: EventName,
         /// Why.
         reason: DeadReason,
         /// One line about it.

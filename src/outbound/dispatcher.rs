@@ -1,7 +1,7 @@
 //! Knows every sender, wakes those with work, owns their tasks, the timer and what they share.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
@@ -23,6 +23,7 @@ use super::status::{DispatcherFigures, SenderStatus, micros};
 use crate::clock::SharedClock;
 use crate::document::settings::{Egress, OnDelete, Outbound};
 use crate::event::{Event, EventId, EventName, Name};
+use crate::proof::Proofs;
 use crate::store::{Attempt, SenderKey, Store, Wake, delivery_id};
 
 /// Notices that wait to be taken; when nobody takes them, newer ones are dropped.
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     pub(super) stopping: CancellationToken,
     /// Attempts in flight are cut.
     pub(super) kill: CancellationToken,
+    /// Who proves forwarded requests; empty until it is said.
+    proofs: OnceLock<Arc<dyn Proofs>>,
     rng: Mutex<Rng>,
     slots: RwLock<Slots>,
     timers: Mutex<BTreeSet<(i64, SenderKey)>>,
@@ -77,6 +80,10 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Shared {
     pub(super) fn rng(&self) -> MutexGuard<'_, Rng> {
         locked(&self.rng)
+    }
+
+    pub(super) fn proofs(&self) -> Option<&dyn Proofs> {
+        self.proofs.get().map(|proofs| &**proofs)
     }
 
     pub(super) fn notice(&self, notice: Notice) {
@@ -192,6 +199,7 @@ impl Dispatcher {
             limits: Limits::new(DEFAULT_BUDGET.0, DEFAULT_BUDGET.1),
             stopping: CancellationToken::new(),
             kill: CancellationToken::new(),
+            proofs: OnceLock::new(),
             rng: Mutex::new(Rng::new(seed)),
             slots: RwLock::default(),
             timers: Mutex::default(),
@@ -205,6 +213,11 @@ impl Dispatcher {
             shared,
             notices: Mutex::new(Some(taken)),
         })
+    }
+
+    /// Who makes the proofs of forwarded requests. To be said once, before the first `commit`.
+    pub fn set_proofs(&self, proofs: Arc<dyn Proofs>) {
+        let _ = self.shared.proofs.set(proofs);
     }
 
     /// Checks a sender's settings against the egress policy that will be in force with them. Changes nothing.
@@ -324,8 +337,11 @@ impl Dispatcher {
     /// The same with settings that are not in force.
     pub async fn test_prepared(&self, key: SenderKey, sender: &PreparedSender) -> Attempt {
         let now = self.shared.clock.now();
-        // A name needs no escape.
-        let data = format!(r#"{{"sender":"{}","message":"a test of this webhook"}}"#, sender.name());
+        // A name needs no escape. The members of a message are there, so that templates have something to take.
+        let data = format!(
+            r#"{{"sender":"{}","message":"a test of this webhook","channel":"test","user":"openclaw","sessionId":"test:test","platform":"openclaw","messageId":"test","userName":"openclaw","chatId":"test"}}"#,
+            sender.name()
+        );
         let event = Event {
             id: EventId::new(),
             name: test_event_name(),
@@ -338,7 +354,7 @@ impl Dispatcher {
         };
         let id = delivery_id(event.id.as_str(), key);
         let answer = attempt::send(
-            &self.shared.clients,
+            &self.shared,
             sender,
             Delivery {
                 event: &event,

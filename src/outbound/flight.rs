@@ -1,4 +1,4 @@
-//! One delivery on its way: what ends it before an attempt, the attempt itself, and its line in the log.
+//! One delivery on its way: what ends it before an attempt (its filter too), the attempt itself, and its line in the log.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -7,43 +7,61 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tracing::{info, warn};
 
-use super::attempt::{self, Answer, Delivery};
+use super::attempt::{self, Answer, Class, Delivery};
 use super::backoff::millis;
 use super::dispatcher::Shared;
 use super::limits::Permit;
+use super::payload;
 use super::prepared::PreparedSender;
 use super::slot::Landed;
-use crate::clock::from_ms;
+use crate::clock::{from_ms, rfc3339_seconds};
+use crate::expression;
 use crate::store::{DeadReason, Outcome, Owed, Settlement};
 
-/// What ends without an attempt: too old, or (its schedule was shortened) tried often enough.
-pub(super) fn unsent(owed: &Owed, sender: &PreparedSender, now_ms: i64) -> Option<(Settlement, String)> {
+/// What ends without an attempt: too old, (its schedule was shortened) tried often enough, or not what the sender's filter
+/// lets pass. A delivery that passed remembers it.
+pub(super) fn unsent(owed: &mut Owed, sender: &PreparedSender, now_ms: i64) -> Option<Settlement> {
     let age_ms = now_ms.saturating_sub(owed.owed_since_ms);
-    let (reason, detail) = if age_ms > millis(sender.settings.max_age) {
-        (
+    let dead = |reason, detail| Outcome::Dead { reason, detail };
+    let outcome = if age_ms > millis(sender.settings.max_age) {
+        dead(
             DeadReason::Expired,
             format!("older than maxAge after {} attempts", owed.attempts),
         )
     } else if owed.attempts >= sender.attempts() {
-        (
-            DeadReason::Exhausted,
-            format!(
-                "{} attempts were made, {} are allowed",
-                owed.attempts,
-                sender.attempts()
-            ),
-        )
+        let made = format!(
+            "{} attempts were made, {} are allowed",
+            owed.attempts,
+            sender.attempts()
+        );
+        dead(DeadReason::Exhausted, made)
     } else {
-        return None;
+        match filtered(owed, sender) {
+            Ok(true) => {
+                owed.filter_passed = true;
+                return None;
+            }
+            Ok(false) => Outcome::Filtered,
+            Err(error) => dead(DeadReason::Template, format!("filter: {error}")),
+        }
     };
-    let outcome = Outcome::Dead { reason, detail };
-    let settlement = Settlement {
+    Some(Settlement {
         sender: owed.sender,
         seq: owed.seq,
         attempt: None,
         outcome,
-    };
-    Some((settlement, owed.event.id.as_str().to_owned()))
+    })
+}
+
+/// Whether the delivery passes the sender's filter, which is asked until the first attempt only.
+fn filtered(owed: &Owed, sender: &PreparedSender) -> Result<bool, expression::Error> {
+    match &sender.settings.filter {
+        Some(filter) if !owed.filter_passed && owed.attempts == 0 => {
+            let timestamp = rfc3339_seconds(owed.event.timestamp);
+            filter.passes(&payload::seen(&owed.event, &timestamp))
+        }
+        _ => Ok(true),
+    }
 }
 
 /// One attempt, with the permit that it holds until it ends. A panic in it ends the delivery, not the sender.
@@ -65,7 +83,7 @@ pub(super) fn begin(
             number,
             now,
         };
-        let answer = AssertUnwindSafe(attempt::send(&shared.clients, &sender, delivery))
+        let answer = AssertUnwindSafe(attempt::send(&shared, &sender, delivery))
             .catch_unwind()
             .await
             .unwrap_or_else(|_| Answer::internal());
@@ -87,7 +105,9 @@ pub(super) fn log(landed: &Landed, settlement: &Settlement) {
     let status = landed.answer.status;
     let latency_ms = u64::try_from(landed.answer.latency.as_millis()).unwrap_or(u64::MAX);
     match &landed.answer.failure {
-        None => info!(%sender, delivery, attempt, status, latency_ms, "delivered"),
+        None => info!(%sender, delivery, attempt, status, latency_ms, note = landed.answer.note, "delivered"),
+        // Its dead letter has a line of its own.
+        Some(failure) if failure.class == Class::Template => {}
         Some(failure) => {
             let next = match settlement.outcome {
                 Outcome::Retry { due_ms } | Outcome::Postpone { due_ms } => Some(from_ms(due_ms).to_string()),

@@ -13,14 +13,19 @@
 //! sender is suspended and still owes the delivery), kept connections that the endpoint had closed, our own lack of
 //! sockets, and whatever was not sent: an open breaker, a rate limit, a pause, a suspension.
 
+mod agent_hook;
+mod answer;
 mod attempt;
 mod backoff;
 mod breaker;
 mod change;
+mod chat;
 mod clients;
 mod dispatcher;
 mod egress;
 mod flight;
+mod forward;
+mod forwarder;
 mod limits;
 mod payload;
 mod prepared;
@@ -29,6 +34,7 @@ mod sender;
 mod sign;
 mod slot;
 mod status;
+mod told;
 mod verdict;
 mod wire;
 
@@ -39,5 +45,6 @@ pub use breaker::BreakerState;
 pub use change::{Notice, SenderChange};
 pub use dispatcher::{Dispatcher, NOTICES};
 pub use egress::Refused;
+pub use forwarder::Forwarder;
 pub use prepared::{PreparedSender, SenderError};
 pub use status::{DispatcherFigures, Histogram, SenderState, SenderStatus};

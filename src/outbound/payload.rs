@@ -1,20 +1,85 @@
-//! The body of a delivery, to the byte.
+//! What a delivery sends, to the byte.
 
 use bytes::Bytes;
+use http::{HeaderMap, Method, Uri};
 
+use super::prepared::PreparedSender;
 use super::sign::Signer;
-use crate::clock::rfc3339_seconds;
+use super::{agent_hook, chat};
+use crate::clock::{Timestamp, rfc3339_seconds};
 use crate::document::settings::Format;
 use crate::event::Event;
+use crate::expression::Seen;
+
+/// What an attempt sends beside the headers that all formats have.
+#[derive(Debug)]
+pub(super) struct Payload {
+    pub(super) body: Bytes,
+    /// Where to, where it is not the sender's URL as it is.
+    pub(super) uri: Option<Uri>,
+    /// The format's own headers.
+    pub(super) headers: HeaderMap,
+    /// POST, but of a forwarded request.
+    pub(super) method: Method,
+}
+
+impl Default for Payload {
+    fn default() -> Self {
+        Self {
+            body: Bytes::new(),
+            uri: None,
+            headers: HeaderMap::new(),
+            method: Method::POST,
+        }
+    }
+}
+
+/// Makes it of the event and the settings of the moment.
+///
+/// # Errors
+/// Why a template cannot be made of this event, for a person. A request is forwarded by `forward.rs`.
+pub(super) fn render(
+    sender: &PreparedSender,
+    event: &Event,
+    delivery_id: &str,
+    now: Timestamp,
+) -> Result<Payload, String> {
+    let settings = &sender.settings;
+    let timestamp = rfc3339_seconds(event.timestamp);
+    let seen = seen(event, &timestamp);
+    let mut payload = match settings.format {
+        Format::Chat(kind) => chat::payload(kind, sender, event, &seen, now)?,
+        Format::AgentHook => agent_hook::payload(sender, event, &seen, delivery_id)?,
+        Format::Openclaw | Format::Standard | Format::Raw if settings.body.is_none() => Payload {
+            body: body(event, settings.format, sender.signer.as_ref()),
+            ..Payload::default()
+        },
+        _ => Payload::default(),
+    };
+    if let Some(template) = &settings.body {
+        let body = template.render(&seen).map_err(|error| format!("body: {error}"))?;
+        payload.body = body.into();
+    }
+    Ok(payload)
+}
+
+/// What filters and templates see of an event.
+pub(super) fn seen<'a>(event: &'a Event, timestamp: &'a str) -> Seen<'a> {
+    Seen {
+        event: event.name.as_str(),
+        id: event.id.as_str(),
+        timestamp,
+        source: event.source.as_ref().map(crate::event::Name::as_str),
+        data: event.data.get(),
+    }
+}
 
 /// The body: compact, members in this order, UTF-8 unescaped; `data` exactly as it is stored.
 ///
 /// `openclaw` carries the signature of its own bytes with the member `,"signature":"..."` left out.
-#[must_use]
 pub(super) fn body(event: &Event, format: Format, signer: Option<&Signer>) -> Bytes {
     let data = event.data.get();
     match format {
-        Format::Raw => Bytes::copy_from_slice(data.as_bytes()),
         Format::Standard => envelope("type", event, data).into(),
         Format::Openclaw => {
             let mut body = envelope("event", event, data);
@@ -27,6 +92,7 @@ pub(super) fn body(event: &Event, format: Format, signer: Option<&Signer>) -> By
             }
             body.into()
         }
+        _ => Bytes::copy_from_slice(data.as_bytes()),
     }
 }
 
@@ -48,7 +114,7 @@ fn envelope(name_member: &str, event: &Event, data: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::value::RawValue;
 
     use super::*;
@@ -58,11 +124,16 @@ mod tests {
     const DATA: &str = r#"{"user":"用户","id":9007199254740993,"price":1.10,"a/b":"</x>\n"}"#;
 
     fn event() -> Event {
+        event_of("message.received", DATA)
+    }
+
+    /// An event of 2026-03-15T10:30:00Z.
+    pub(in crate::outbound) fn event_of(name: &str, data: &str) -> Event {
         Event {
             id: EventId::from_stored("evt_1"),
-            name: EventName::parse("message.received").unwrap(),
+            name: EventName::parse(name).unwrap(),
             timestamp: crate::clock::from_ms(1_773_570_600_123),
-            data: RawValue::from_string(DATA.to_owned()).unwrap(),
+            data: RawValue::from_string(data.to_owned()).unwrap(),
             source: None,
             session: None,
             traceparent: None,

@@ -12,8 +12,9 @@ use http::{Extensions, Uri};
 use super::clients::{Clients, Identity};
 use super::egress::{Policy, Refused};
 use super::sign::Signer;
-use crate::document::settings::{Auth, Outbound};
+use crate::document::settings::{Auth, Chat, Format, Outbound, parse_chat_id};
 use crate::event::Name;
+use crate::secret::Secret;
 
 /// Headers that a sender's own may not replace: ours, the connection's, and those that OpenClaw refuses.
 const RESERVED: [&str; 17] = [
@@ -58,6 +59,14 @@ pub enum SenderError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// What the format needs.
+    #[error("{field}: {what}")]
+    Format {
+        /// Which field.
+        field: &'static str,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// Certificates or keys that cannot be used.
     #[error("{field}: {what}")]
     Tls {
@@ -82,6 +91,8 @@ pub struct PreparedSender {
     /// `requireHeader`.
     pub(super) required: Option<(HeaderName, Option<String>)>,
     pub(super) signer: Option<Signer>,
+    /// What a chat signs with in its own way.
+    pub(super) chat_secret: Option<Secret>,
     pub(super) identity: Arc<Identity>,
 }
 
@@ -109,7 +120,11 @@ impl PreparedSender {
         // Both are possible: the URL has a host.
         let _ = (bare.set_username(""), bare.set_password(None));
         let uri = Uri::try_from(bare.as_str()).map_err(|error| SenderError::Url(error.to_string()))?;
-        let signer = Signer::new(&settings.secrets)?;
+        let (signer, chat_secret) = match settings.format {
+            Format::Chat(Chat::Feishu | Chat::Dingtalk) => (None, settings.secrets.first().cloned()),
+            _ => (Signer::new(&settings.secrets)?, None),
+        };
+        check_format(&settings)?;
         let identity = clients.identity(&settings.tls, https)?;
         let mut headers = own_headers(&settings)?;
         if let Some(value) = authorization(&settings)? {
@@ -141,6 +156,7 @@ impl PreparedSender {
             spelling,
             required,
             signer,
+            chat_secret,
             identity,
         })
     }
@@ -162,6 +178,20 @@ impl PreparedSender {
             crate::event::Ordering::Fifo => 1,
             _ => self.settings.concurrency.clamp(1, 1024),
         }
+    }
+}
+
+/// What the document's check cannot see where a reference stands for a value.
+fn check_format(settings: &Outbound) -> Result<(), SenderError> {
+    let wrong = |field, what| Err(SenderError::Format { field, what });
+    match settings.format {
+        Format::Chat(Chat::Telegram) if settings.chat_id.as_deref().and_then(parse_chat_id).is_none() => {
+            wrong("chatId", "format telegram needs a chat such as `-100123` or `@channel`")
+        }
+        Format::AgentHook if !matches!(settings.auth, Some(Auth::Bearer(_))) => {
+            wrong("auth.bearer", "format agent-hook needs the assistant's hooks.token")
+        }
+        _ => Ok(()),
     }
 }
 
@@ -260,9 +290,8 @@ pub(super) mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::document::settings::{ClientTls, Format, OnDelete, Schedule};
+    use crate::document::settings::{ClientTls, OnDelete, Schedule};
     use crate::event::{EventPattern, Ordering};
-    use crate::secret::Secret;
 
     /// Settings with the document's defaults, for a test's endpoint.
     pub(in crate::outbound) fn settings(url: &str) -> Outbound {
@@ -285,6 +314,11 @@ pub(super) mod tests {
             paused: false,
             headers: Vec::new(),
             format: Format::Openclaw,
+            filter: None,
+            body: None,
+            text: None,
+            chat_id: None,
+            agent_hook: None,
             require_header: None,
             concurrency: 16,
             rate_limit: None,

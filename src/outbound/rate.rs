@@ -25,21 +25,33 @@ impl Bucket {
     /// How many may begin now; with none, the time (in milliseconds) from which one may.
     pub(super) fn ready(self, rate: &Rate, now_ms: i64) -> Result<usize, i64> {
         let now = now_ms.saturating_mul(1000);
-        let from_us = self.even_from_us.saturating_sub(tolerance_us(rate));
+        let even_from_us = self.even_from(rate, now);
+        let from_us = even_from_us.saturating_sub(tolerance_us(rate));
         if now < from_us {
             // Rounded up: a timer that fires early would only ask again.
             return Err(from_us.div_euclid(1000) + i64::from(from_us.rem_euclid(1000) > 0));
         }
-        let room_us = tolerance_us(rate) - (self.even_from_us - now).max(0);
+        let room_us = tolerance_us(rate) - (even_from_us - now).max(0);
         Ok(usize::try_from(room_us / interval_us(rate)).unwrap_or(0) + 1)
     }
 
     /// One begins.
     pub(super) fn begin(&mut self, rate: &Rate, now_ms: i64) {
-        self.even_from_us = self
-            .even_from_us
-            .max(now_ms.saturating_mul(1000))
+        let now = now_ms.saturating_mul(1000);
+        self.even_from_us = self.even_from(rate, now).max(now).saturating_add(interval_us(rate));
+    }
+
+    /// No attempt of this rate and this clock leaves more than the tolerance and one interval ahead: what is further away
+    /// is left of another rate, or of a clock that was set back, and holds no more.
+    fn even_from(self, rate: &Rate, now_us: i64) -> i64 {
+        let furthest = now_us
+            .saturating_add(tolerance_us(rate))
             .saturating_add(interval_us(rate));
+        if self.even_from_us > furthest {
+            now_us
+        } else {
+            self.even_from_us
+        }
     }
 }
 
@@ -89,5 +101,22 @@ mod tests {
             // And it is used: 5 periods give 5 times the count, within a tenth.
             assert!(times.len() >= (5 * count) as usize * 9 / 10, "{count}: {}", times.len());
         }
+    }
+
+    #[test]
+    fn a_changed_rate_and_a_clock_that_was_set_back_hold_at_once() {
+        let rate = |per_s: u64| Rate {
+            count: 1,
+            per: Duration::from_secs(per_s),
+        };
+        let mut bucket = Bucket::default();
+        bucket.begin(&rate(3600), 0);
+        assert_eq!(bucket.ready(&rate(3600), 1), Err(3_600_000));
+        assert_eq!(bucket.ready(&rate(60), 1), Ok(1));
+        bucket.begin(&rate(60), 1);
+        assert_eq!(bucket.ready(&rate(60), 1), Err(60_001));
+        assert_eq!(bucket.ready(&rate(60), -3_600_000), Ok(1));
+        // The slower one counts from its own first attempt on.
+        assert_eq!(bucket.ready(&rate(3600), 1), Err(60_001));
     }
 }

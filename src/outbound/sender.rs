@@ -20,7 +20,7 @@ use super::flight;
 use super::limits::Permit;
 use super::prepared::PreparedSender;
 use super::slot::{Landed, MayBegin, News, Slot, Stance};
-use crate::event::Ordering;
+use crate::event::{Event, Ordering};
 use crate::store::{Claim, DeadReason, Outcome, Owed, Settlement, StoreError};
 
 /// The first and the longest pause after the store failed.
@@ -199,14 +199,14 @@ impl Hands {
     fn begin(&mut self, sender: &Arc<PreparedSender>, stance: &mut Stance, now_ms: i64) {
         let limits = Arc::clone(&self.shared.limits);
         while let MayBegin::Some(at_most) = stance.may_begin {
-            let Some(owed) = self.ready.front() else {
+            let Some(owed) = self.ready.front_mut() else {
                 self.waiting = None;
                 self.permit = None;
                 return;
             };
             if let Some(settlement) = flight::unsent(owed, sender, now_ms) {
-                self.ready.pop_front();
-                self.record(settlement, sender);
+                let owed = self.ready.pop_front().expect("it was seen above");
+                self.record(settlement, &owed.event, sender);
                 continue;
             }
             // A breaker's probe goes alone.
@@ -258,7 +258,13 @@ impl Hands {
         flight::log(landed, &settlement);
         let name = landed.sender.name();
         match news {
-            Some(News::Failing) => self.shared.notice(Notice::Failing { sender: name.clone() }),
+            Some(News::Failing) => {
+                let failure = landed.answer.failure.as_ref();
+                self.shared.notice(Notice::Failing {
+                    sender: name.clone(),
+                    detail: failure.map(|failure| failure.detail.clone()).unwrap_or_default(),
+                });
+            }
             Some(News::Recovered) => self.shared.notice(Notice::Recovered { sender: name.clone() }),
             Some(News::Suspended(reason)) => {
                 warn!(sender = %name, reason, "suspended");
@@ -270,24 +276,25 @@ impl Hands {
             None => {}
         }
         if let Outcome::Dead { reason, detail } = &settlement.outcome {
-            self.dead(&landed.sender, landed.owed.event.id.as_str(), *reason, detail);
+            self.dead(&landed.sender, &landed.owed.event, *reason, detail);
         }
         self.done.push(settlement);
     }
 
     /// A delivery that ends without an attempt.
-    fn record(&mut self, (settlement, event_id): (Settlement, String), sender: &PreparedSender) {
+    fn record(&mut self, settlement: Settlement, event: &Event, sender: &PreparedSender) {
         if let Outcome::Dead { reason, detail } = &settlement.outcome {
-            self.dead(sender, &event_id, *reason, detail);
+            self.dead(sender, event, *reason, detail);
         }
         self.done.push(settlement);
     }
 
-    fn dead(&self, sender: &PreparedSender, event_id: &str, reason: DeadReason, detail: &str) {
-        warn!(sender = %sender.name(), event = event_id, reason = reason.as_str(), detail, "dead letter");
+    fn dead(&self, sender: &PreparedSender, event: &Event, reason: DeadReason, detail: &str) {
+        warn!(sender = %sender.name(), event = event.id.as_str(), reason = reason.as_str(), detail, "dead letter");
         self.shared.notice(Notice::Dead {
             sender: sender.name().clone(),
-            event_id: event_id.to_owned(),
+            event_id: event.id.as_str().to_owned(),
+            event: event.name.clone(),
             reason,
             detail: detail.to_owned(),
         });

@@ -74,6 +74,13 @@ impl Signer {
     }
 }
 
+/// Base64 of an HMAC-SHA256: how chats sign.
+pub(super) fn hmac_sha256_base64(key: &[u8], data: &[u8]) -> String {
+    let mut mac = state(key);
+    mac.update(data);
+    general_purpose::STANDARD.encode(mac.finalize().into_bytes())
+}
+
 fn state(key: &[u8]) -> HmacSha256 {
     HmacSha256::new_from_slice(key).expect("HMAC takes a key of any length")
 }

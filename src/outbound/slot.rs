@@ -145,7 +145,11 @@ impl Slot {
     pub(super) fn status(&self, now_ms: i64, in_flight: usize) -> SenderStatus {
         let state = self.lock();
         let figures = state.figures.as_deref().cloned().unwrap_or_default();
-        let breaker = state.breaker.state();
+        let settings = state
+            .sender
+            .as_ref()
+            .and_then(|sender| sender.settings.breaker.as_ref());
+        let breaker = state.breaker.state(settings);
         let parked = match breaker {
             BreakerState::Open { until_ms } => until_ms.max(state.floor_ms),
             _ => state.floor_ms,
@@ -253,6 +257,9 @@ impl State {
         let verdict = judge(answer, settings);
         let number = owed.attempts.saturating_add(1);
         let detail = answer.failure.as_ref().map(|failure| failure.detail.clone());
+        if verdict == Verdict::Unsendable {
+            return (self.unsendable(landed, detail.unwrap_or_default()), None);
+        }
         let said = || detail.clone().unwrap_or_default();
         let mut news = None;
 
@@ -270,10 +277,10 @@ impl State {
             }
             Verdict::NotCharged => {
                 if *probe {
-                    self.breaker.probe_undecided(now_ms);
+                    self.breaker.probe_undecided();
                 }
             }
-            Verdict::Retry | Verdict::Final | Verdict::Suspend | Verdict::Broken => {
+            Verdict::Retry | Verdict::Final | Verdict::Suspend | Verdict::Broken | Verdict::Unsendable => {
                 let opened = self.breaker.failed(settings.breaker.as_ref(), *probe, now_ms);
                 if !self.failing && (opened || self.breaker.in_a_row() >= FAILING) {
                     self.failing = true;
@@ -288,12 +295,15 @@ impl State {
                 reason: DeadReason::Status,
                 detail: said(),
             },
-            Verdict::Broken => Outcome::Dead {
+            Verdict::Broken | Verdict::Unsendable => Outcome::Dead {
                 reason: DeadReason::Internal,
                 detail: said(),
             },
             Verdict::Suspend => {
-                let reason = format!("the endpoint answered 410 to {}", owed.event.id);
+                let reason = match answer.status {
+                    Some(status) if status != 410 => format!("the endpoint answered {} to {}", said(), owed.event.id),
+                    _ => format!("the endpoint answered 410 to {}", owed.event.id),
+                };
                 if self.suspended.is_none() {
                     self.suspended = Some(reason.as_str().into());
                     self.suspension_unsaved = true;
@@ -329,7 +339,7 @@ impl State {
             latency_us: micros(answer.latency),
             status: answer.status,
             error: answer.failure.as_ref().map(|failure| failure.class.as_str()),
-            detail,
+            detail: detail.or_else(|| answer.note.clone()),
             response: answer.response.clone(),
             next_ms,
         };
@@ -340,6 +350,22 @@ impl State {
             outcome,
         };
         (settlement, news)
+    }
+
+    /// A delivery of which nothing was sent: it says nothing about the endpoint, and is no attempt.
+    fn unsendable(&mut self, landed: &Landed, detail: String) -> Settlement {
+        if landed.probe {
+            self.breaker.probe_undecided();
+        }
+        Settlement {
+            sender: landed.owed.sender,
+            seq: landed.owed.seq,
+            attempt: None,
+            outcome: Outcome::Dead {
+                reason: DeadReason::Template,
+                detail,
+            },
+        }
     }
 
     /// When a delivery whose attempt was not charged is due again; a lack of sockets parks the whole sender.

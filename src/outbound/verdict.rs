@@ -1,7 +1,7 @@
 //! What an answer means for a delivery and its sender. Pure.
 
 use super::attempt::{Answer, Class};
-use crate::document::settings::Outbound;
+use crate::document::settings::{Format, Outbound};
 
 /// What an attempt's answer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,8 +12,11 @@ pub(super) enum Verdict {
     Retry,
     /// Never will be delivered: any status that is not retried.
     Final,
-    /// 410: the endpoint is gone; the sender is suspended and still owes the delivery.
+    /// 410: the endpoint is gone (401 and 403 of an assistant: it does not know us); the sender is suspended and still owes
+    /// the delivery.
     Suspend,
+    /// Nothing was sent, nor can be: a template fails on this event.
+    Unsendable,
     /// Says nothing about the endpoint: tried again, not charged.
     NotCharged,
     /// The gateway's own failure.
@@ -28,13 +31,22 @@ pub(super) fn judge(answer: &Answer, settings: &Outbound) -> Verdict {
         return Verdict::Delivered;
     };
     match failure.class {
-        Class::Dns | Class::Connect | Class::Tls | Class::Timeout | Class::Cut | Class::Egress | Class::Header => {
-            Verdict::Retry
-        }
+        Class::Dns
+        | Class::Connect
+        | Class::Tls
+        | Class::Timeout
+        | Class::Cut
+        | Class::Egress
+        | Class::Header
+        | Class::Answer => Verdict::Retry,
+        Class::Run => Verdict::Final,
+        Class::Template => Verdict::Unsendable,
         Class::Stale | Class::Local => Verdict::NotCharged,
         Class::Internal => Verdict::Broken,
         Class::Status => match answer.status.unwrap_or_default() {
             410 => Verdict::Suspend,
+            401 | 403 if settings.format == Format::AgentHook => Verdict::Suspend,
+            409 if settings.format == Format::AgentHook => Verdict::Retry,
             408 | 425 | 429 => Verdict::Retry,
             status if settings.retry_status_codes.iter().any(|codes| codes.contains(&status)) => Verdict::Retry,
             _ => Verdict::Final,
@@ -84,7 +96,7 @@ mod tests {
     #[test]
     fn failures_on_the_way_are_retried_and_our_own_are_not_charged() {
         use Class::{Connect, Cut, Dns, Egress, Header, Internal, Local, Stale, Timeout, Tls};
-        for class in [Dns, Connect, Tls, Timeout, Egress] {
+        for class in [Dns, Connect, Tls, Timeout, Egress, Class::Answer] {
             assert_eq!(verdict(None, class), Verdict::Retry, "{class}");
         }
         // Whatever the status was: the answer is not complete, or not from the right place.
@@ -94,5 +106,34 @@ mod tests {
         assert_eq!(verdict(None, Stale), Verdict::NotCharged);
         assert_eq!(verdict(None, Local), Verdict::NotCharged);
         assert_eq!(verdict(None, Internal), Verdict::Broken);
+        assert_eq!(verdict(Some(200), Class::Run), Verdict::Final);
+        assert_eq!(verdict(None, Class::Template), Verdict::Unsendable);
+    }
+
+    #[test]
+    fn an_assistant_that_does_not_know_us_suspends_and_a_busy_one_is_tried_again() {
+        let mut settings = settings("http://example.com/");
+        settings.format = Format::AgentHook;
+        let verdict = |status| {
+            let failure = Some(Failure {
+                class: Class::Status,
+                detail: String::new(),
+            });
+            let answer = Answer {
+                status: Some(status),
+                failure,
+                ..Answer::default()
+            };
+            judge(&answer, &settings)
+        };
+        for status in [401, 403, 410] {
+            assert_eq!(verdict(status), Verdict::Suspend, "{status}");
+        }
+        for status in [408, 409, 429, 500, 503] {
+            assert_eq!(verdict(status), Verdict::Retry, "{status}");
+        }
+        for status in [400, 404, 405, 413] {
+            assert_eq!(verdict(status), Verdict::Final, "{status}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Change, FieldChange, Fingerprints, Observed, Plan};
 use crate::document::mask::MASK;
-use crate::document::{Address, Desired, Field, Kind, Resource, Value, shown};
+use crate::document::{Address, Desired, Field, Kind, Resource, Value};
 use crate::event::Name;
 
 /// Says how a resource comes to be, not what it is: it is compared with nothing.
@@ -90,7 +90,7 @@ fn whole(address: &Address, action: Action, resource: &Resource) -> Change {
         .fields()
         .filter(|(field, _)| field.name != PREVIOUS_NAME)
         .map(|(field, value)| {
-            let value = Some(shown(field, value));
+            let value = Some(resource.mask(field, value));
             let (before, after) = if action == Action::Create {
                 (None, value)
             } else {
@@ -119,7 +119,7 @@ fn whole(address: &Address, action: Action, resource: &Resource) -> Change {
 fn hides(field: &'static Field, resource: &Resource) -> bool {
     resource
         .fields()
-        .any(|(f, value)| f == field && shown(f, value) != *value)
+        .any(|(f, value)| f == field && resource.mask(f, value) != *value)
 }
 
 /// A resource that stays; `None`: as it is.
@@ -183,8 +183,8 @@ fn compare(before: &Resource, after: &Resource) -> Vec<(Place, FieldChange)> {
             continue;
         }
         let (shown_left, shown_right) = (
-            left.map(|value| shown(field, value)),
-            right.map(|value| shown(field, value)),
+            left.map(|value| before.mask(field, value)),
+            right.map(|value| after.mask(field, value)),
         );
         let left = Side {
             value: left,
@@ -327,7 +327,7 @@ impl Secrets<'_> {
             let found = resource.fields().find(|(field, _)| field.name == top);
             let place = found.map_or(std::ptr::null(), |(field, _)| std::ptr::from_ref(field));
             let value = found.map(|(field, value)| {
-                let value = shown(field, value);
+                let value = resource.mask(field, value);
                 at(&value, &path[top.len()..]).cloned().unwrap_or(value)
             });
             changes.push((

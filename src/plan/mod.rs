@@ -5,6 +5,7 @@
 
 pub mod diff;
 pub mod guard;
+pub mod impact;
 pub mod render;
 pub mod saved;
 

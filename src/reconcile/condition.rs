@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+
 /// One condition. Types and reasons are closed lists: [`types`] and [`reasons`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
@@ -20,50 +21,70 @@ pub struct Condition {
     pub observed_generation: u64,
 }
 
+/// Makes a closed list: its words as constants, and `ALL` of them with what they mean.
+macro_rules! words {
+    ($($(#[doc = $meaning:literal])+ pub const $name:ident: &str = $word:literal;)+) => {
+        $($(#[doc = $meaning])+ pub const $name: &str = $word;)+
+
+        /// Each word and what it means.
+        pub const ALL: &[(&str, &str)] = &[$(($word, concat!($($meaning),+))),+];
+    };
+}
+
 /// The types of conditions.
 pub mod types {
-    /// A resource does what the document says; of the gateway itself: it serves.
-    pub const READY: &str = "Ready";
-    /// The newest document was applied.
-    pub const APPLIED: &str = "Applied";
-    /// Every desired path answers in the gateway's own router.
-    pub const ROUTES_CONSISTENT: &str = "RoutesConsistent";
-    /// The document and the files that it names are watched.
-    pub const WATCHING: &str = "Watching";
+    words! {
+        /// A resource does what the document says; of the gateway itself: it serves.
+        pub const READY: &str = "Ready";
+        /// The newest document was applied.
+        pub const APPLIED: &str = "Applied";
+        /// Every desired path answers in the gateway's own router.
+        pub const ROUTES_CONSISTENT: &str = "RoutesConsistent";
+        /// The document and the files that it names are watched.
+        pub const WATCHING: &str = "Watching";
+        /// The store has little room left, or none. The only one that is bad when it holds.
+        pub const STORE_PRESSURE: &str = "StorePressure";
+    }
 }
 
 /// The reasons of conditions.
 pub mod reasons {
-    /// All is well.
-    pub const OK: &str = "Ok";
-    /// `paused: true`.
-    pub const PAUSED: &str = "Paused";
-    /// A secret that a reference names is missing.
-    pub const SECRET_MISSING: &str = "SecretMissing";
-    /// The resource could not be prepared for another reason.
-    pub const PREPARE_FAILED: &str = "PrepareFailed";
-    /// The endpoint answered that it is gone; `openclaw webhooks resume` lifts it.
-    pub const SUSPENDED: &str = "Suspended";
-    /// The last attempts failed, or the circuit breaker is open.
-    pub const FAILING: &str = "Failing";
-    /// The document is broken; the last good one runs.
-    pub const DOCUMENT_INVALID: &str = "DocumentInvalid";
-    /// The document cannot be read; the last good one runs.
-    pub const DOCUMENT_MISSING: &str = "DocumentMissing";
-    /// The document would delete too much; it waits for `openclaw apply --allow-deletes`.
-    pub const HELD: &str = "Held";
-    /// `reconcile.mode: manual`: the document waits for `openclaw apply`.
-    pub const PENDING: &str = "Pending";
-    /// A rollback runs, and the file cannot be written: it is pinned until the file changes.
-    pub const PINNED: &str = "Pinned";
-    /// A desired path does not answer.
-    pub const PATH_NOT_SERVED: &str = "PathNotServed";
-    /// The operating system cannot watch files: changes come by `openclaw apply` and SIGHUP alone.
-    pub const UNWATCHED: &str = "Unwatched";
-    /// The operating system gives no events: files are looked at every two seconds.
-    pub const POLLED: &str = "Polled";
-    /// The file is bind-mounted by itself: a file renamed over it on the host is never seen.
-    pub const BIND_MOUNTED: &str = "BindMounted";
+    words! {
+        /// All is well.
+        pub const OK: &str = "Ok";
+        /// `paused: true`.
+        pub const PAUSED: &str = "Paused";
+        /// A secret that a reference names is missing.
+        pub const SECRET_MISSING: &str = "SecretMissing";
+        /// The resource could not be prepared for another reason.
+        pub const PREPARE_FAILED: &str = "PrepareFailed";
+        /// The endpoint answered that it is gone; `openclaw webhooks resume` lifts it.
+        pub const SUSPENDED: &str = "Suspended";
+        /// The last attempts failed, or the circuit breaker is open.
+        pub const FAILING: &str = "Failing";
+        /// The document is broken; the last good one runs.
+        pub const DOCUMENT_INVALID: &str = "DocumentInvalid";
+        /// The document cannot be read; the last good one runs.
+        pub const DOCUMENT_MISSING: &str = "DocumentMissing";
+        /// The document would delete too much; it waits for `openclaw apply --allow-deletes`.
+        pub const HELD: &str = "Held";
+        /// `reconcile.mode: manual`: the document waits for `openclaw apply`.
+        pub const PENDING: &str = "Pending";
+        /// A rollback runs, and the file cannot be written: it is pinned until the file changes.
+        pub const PINNED: &str = "Pinned";
+        /// A desired path does not answer.
+        pub const PATH_NOT_SERVED: &str = "PathNotServed";
+        /// The operating system cannot watch files: changes come by `openclaw apply` and SIGHUP alone.
+        pub const UNWATCHED: &str = "Unwatched";
+        /// The operating system gives no events: files are looked at every two seconds.
+        pub const POLLED: &str = "Polled";
+        /// The file is bind-mounted by itself: a file renamed over it on the host is never seen.
+        pub const BIND_MOUNTED: &str = "BindMounted";
+        /// Nine tenths of `store.maxBytes` are in use.
+        pub const NEARLY_FULL: &str = "NearlyFull";
+        /// New events are answered 503: `store.maxBytes` is reached, or the disk is full.
+        pub const FULL: &str = "Full";
+    }
 }
 
 /// The conditions of one resource (or of the gateway), by type.

@@ -14,6 +14,7 @@ use tracing::{error, info};
 use crate::clock::SharedClock;
 use crate::document::settings::Listen;
 use crate::document::{self, Address, Desired, Diagnostic, Lookup, Source};
+use crate::document_file;
 use crate::environment::Environment;
 use crate::event::Name;
 use crate::inbound::RouteChange;
@@ -31,7 +32,7 @@ use super::settle::Settle;
 use super::view::View;
 use super::watched::WatchedFiles;
 use super::watcher::Watcher;
-use super::{Command, DocumentFormat, Outcome, Planned, Problem, Proposal, Rejected};
+use super::{Command, DocumentFormat, Notice, Outcome, Planned, Problem, Proposal, Rejected};
 
 /// The task's state. Made by [`Core::start`], run by [`Core::run`].
 pub struct Core {
@@ -48,6 +49,8 @@ pub struct Core {
     pub(super) watched: WatchedFiles,
     /// How the document's file is read: once it stands still.
     pub(super) settle: Settle,
+    /// For the gateway's own events.
+    pub(super) notices: mpsc::Sender<Notice>,
 }
 
 impl Core {
@@ -89,7 +92,11 @@ impl Core {
     async fn obey(&mut self, command: Command) {
         // A caller that went away does not want its answer any more.
         match command {
-            Command::Plan { document, reply } => drop(reply.send(self.plan(document).await)),
+            Command::Plan {
+                document,
+                candidate,
+                reply,
+            } => drop(reply.send(self.plan(document, candidate).await)),
             Command::Apply { proposal, reply } => drop(reply.send(self.push(proposal).await)),
             Command::Rollback {
                 number,
@@ -101,17 +108,23 @@ impl Core {
                 drop(reply.send(self.roll_back(number, base, allow_deletes, who).await));
             }
             Command::Reload { reply } => drop(reply.send(self.reload().await)),
+            Command::StorePressure { reason, message } => {
+                self.condition(types::STORE_PRESSURE, reason != reasons::OK, reason, message);
+            }
         }
     }
 
     /// Checks, diffs and prepares a document, and throws what was prepared away.
-    async fn plan(&mut self, document: Option<Vec<u8>>) -> Result<Planned, Rejected> {
+    async fn plan(&mut self, document: Option<Vec<u8>>, candidate: Option<String>) -> Result<Planned, Rejected> {
         let bytes = match document {
             Some(bytes) => bytes,
             None => self.read_file().await?,
         };
         let view = self.view.load_full();
-        let own = self.read_file().await.is_ok_and(|file| file == bytes);
+        // Who may write beside the document may have it name whatever it likes.
+        let candidate = candidate.and_then(|name| document_file::candidate(&self.path, &name));
+        let own = self.read_file().await.is_ok_and(|file| file == bytes)
+            || candidate.is_some_and(|path| std::fs::read(path).is_ok_and(|text| text == bytes));
         let (checked, diagnostics) = self
             .check(&bytes, true, if own { Sight::All } else { Sight::WhatRuns })
             .await?;
@@ -120,6 +133,7 @@ impl Core {
             held: plan::held(&checked.observed, &checked.plan, max_delete(&view.desired)),
             plan: checked.plan,
             base: view.generation.clone(),
+            desired: [checked.observed.desired, checked.desired],
             sha256: fingerprint::sha256(&bytes),
             diagnostics,
             not_checked: checked.skipped,
@@ -255,6 +269,7 @@ impl Core {
                     deleted = counts.delete,
                     "reconciled"
                 );
+                self.notice(Notice::Applied(Box::new(outcome.generation.clone())));
             }
             Ok(_) => {}
             Err(rejected) => self.say_rejected(&proposal, rejected),
@@ -298,7 +313,7 @@ impl Core {
             summary: plan.summary().counts(),
             fingerprints: fingerprints.clone(),
         };
-        let senders = sender_changes(&prepared.senders);
+        let senders = sender_changes(&prepared.senders, true);
         let commit = Commit {
             generation: Some(generation),
             senders,
@@ -471,6 +486,6 @@ fn moves_the_store(change: &plan::Change) -> bool {
         .any(|field| matches!(field.path.as_str(), "path" | "engine"))
 }
 
-pub(super) fn sender_changes(parts: &[SenderPart]) -> Vec<store::SenderChange> {
-    parts.iter().map(SenderPart::to_store).collect()
+pub(super) fn sender_changes(parts: &[SenderPart], changed: bool) -> Vec<store::SenderChange> {
+    parts.iter().map(|part| part.to_store(changed)).collect()
 }

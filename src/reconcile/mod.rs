@@ -8,6 +8,7 @@ mod commit;
 pub mod condition;
 mod core;
 mod fingerprint;
+mod notice;
 mod prepare;
 mod restricted;
 mod say;
@@ -26,7 +27,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::document::{self, Address, Diagnostic};
+use crate::document::{self, Address, Desired, Diagnostic};
 use crate::plan::{Held, Plan};
 use crate::store::{Cause, Generation, StoreError};
 
@@ -35,6 +36,7 @@ pub use commit::AdminHandler;
 pub use condition::{Condition, Conditions};
 pub use document::Format as DocumentFormat;
 pub use fingerprint::sha256;
+pub use notice::Notice;
 pub use say::warn_of;
 pub use start::{Broken, Start, StartError};
 pub use view::View;
@@ -176,6 +178,8 @@ pub struct Planned {
     pub plan: Plan,
     /// What it was compared with.
     pub base: Generation,
+    /// What runs, and what the planned document means.
+    pub desired: [Arc<Desired>; 2],
     /// The planned document's SHA-256 in hex.
     pub sha256: String,
     /// Warnings about the document.
@@ -191,6 +195,7 @@ pub struct Planned {
 enum Command {
     Plan {
         document: Option<Vec<u8>>,
+        candidate: Option<String>,
         reply: oneshot::Sender<Result<Planned, Rejected>>,
     },
     Apply {
@@ -207,6 +212,8 @@ enum Command {
     Reload {
         reply: oneshot::Sender<Result<Outcome, Rejected>>,
     },
+    /// The store's room, as the condition says it.
+    StorePressure { reason: &'static str, message: String },
 }
 
 /// How everyone else talks to the reconciler. Cheap to clone.
@@ -224,8 +231,14 @@ impl Reconciler {
     }
 
     /// The difference between a document (`None`: the gateway's own file) and what runs. Prepares it, and throws that away.
-    pub async fn plan(&self, document: Option<Vec<u8>>) -> Result<Planned, Rejected> {
-        self.ask(|reply| Command::Plan { document, reply }).await
+    /// `candidate` names a file beside the gateway's own that holds the same text: then it is looked at as its own file is.
+    pub async fn plan(&self, document: Option<Vec<u8>>, candidate: Option<String>) -> Result<Planned, Rejected> {
+        self.ask(|reply| Command::Plan {
+            document,
+            candidate,
+            reply,
+        })
+        .await
     }
 
     /// Applies a document; where its bytes are not the gateway's own file's, the file is replaced first.
@@ -254,6 +267,13 @@ impl Reconciler {
     /// Reads the file again.
     pub async fn reload(&self) -> Result<Outcome, Rejected> {
         self.ask(|reply| Command::Reload { reply }).await
+    }
+
+    /// Sets the condition `StorePressure`: it holds unless the reason is `Ok`. Says whether the reconciler has taken it.
+    #[must_use]
+    pub fn store_pressure(&self, reason: &'static str, message: String) -> bool {
+        let command = Command::StorePressure { reason, message };
+        self.commands.try_send(command).is_ok()
     }
 
     /// Whether the reconciler has ended: the gateway stops.

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::document::settings::{Admin, Egress, Listen, OnDelete, Server, ServerTls};
+use crate::document::settings::{Admin, Egress, Format, Listen, OnDelete, Server, ServerTls};
 use crate::document::{self, Address, Desired, Lookup, Resource, Value};
 use crate::event::{EventPattern, Name};
 use crate::inbound::{PreparedRoute, RouteChange, Routes};
@@ -63,8 +63,8 @@ impl SenderPart {
         }
     }
 
-    /// What the store has to know of it.
-    pub(super) fn to_store(&self) -> store::SenderChange {
+    /// What the store has to know of it; `changed`: its entry is not what was applied before.
+    pub(super) fn to_store(&self, changed: bool) -> store::SenderChange {
         match self {
             Self::Put {
                 name,
@@ -75,6 +75,7 @@ impl SenderPart {
                 name: name.clone(),
                 previous: previous.clone(),
                 subscription: subscription.clone(),
+                changed,
             },
             Self::Remove { name, .. } => store::SenderChange::Remove { name: name.clone() },
         }
@@ -256,6 +257,7 @@ fn sender(
     let subscription = Subscription {
         events: settings.events.clone(),
         from: settings.from.clone(),
+        per_request: settings.format == Format::Forward,
     };
     let sender = dispatcher
         .prepare(settings, egress)
@@ -355,5 +357,6 @@ fn subscription(resource: &Resource) -> Subscription {
             .filter_map(|text| EventPattern::parse(text))
             .collect(),
         from: texts("from").map(|names| names.iter().filter_map(|name| Name::parse(name).ok()).collect()),
+        per_request: resource.get("format").and_then(Value::as_text) == Some("forward"),
     }
 }

@@ -14,7 +14,7 @@ use super::condition::{reasons, types};
 use super::core::{Core, load};
 use super::settle::is_own_mount;
 use super::view::View;
-use super::{Proposal, Rejected, fingerprint};
+use super::{Notice, Proposal, Rejected, fingerprint};
 
 impl Core {
     pub(super) fn publish(&mut self, change: impl FnOnce(&mut View)) {
@@ -63,6 +63,11 @@ impl Core {
         self.view.store(Arc::new(view));
     }
 
+    pub(super) fn notice(&self, notice: Notice) {
+        // Full: whoever is to be told is behind by more reconciles than the bound.
+        let _ = self.notices.try_send(notice);
+    }
+
     pub(super) fn say_applied(&mut self) {
         let mut view = (**self.view.load()).clone();
         view.held = None;
@@ -96,6 +101,21 @@ impl Core {
             message.replace('\n', "; ")
         );
         let sha256 = fingerprint::sha256(&proposal.document);
+        self.notice(match rejected {
+            Rejected::Held(held) => Notice::Held {
+                generation,
+                sha256: sha256.clone(),
+                cause: proposal.cause,
+                reasons: held.reasons.clone(),
+            },
+            _ => Notice::Rejected {
+                generation,
+                sha256: sha256.clone(),
+                cause: proposal.cause,
+                reason,
+                message: message.clone(),
+            },
+        });
         let mut view = (**self.view.load()).clone();
         view.waiting = Some(sha256);
         view.held = match rejected {

@@ -27,7 +27,7 @@ use super::say::errors;
 use super::settle::Settle;
 use super::view::View;
 use super::watched::WatchedFiles;
-use super::{COMMANDS, DocumentFormat, Problem, Reconciler, fingerprint};
+use super::{COMMANDS, DocumentFormat, Notice, Problem, Reconciler, fingerprint};
 
 /// What the gateway brings to a start.
 pub struct Start {
@@ -47,6 +47,8 @@ pub struct Start {
     pub clock: SharedClock,
     /// The commit of a git work tree that the document lies in, where the caller knows it.
     pub git_commit: Option<String>,
+    /// Takes what is to be told of reconciles; where it is full, newer notices are dropped.
+    pub notices: mpsc::Sender<Notice>,
 }
 
 /// Why the document's file cannot be used.
@@ -96,6 +98,7 @@ impl Core {
         let last = start.store.last_generation().await?;
         let mut conditions = Conditions::default();
         conditions.set(types::READY, true, reasons::OK, "", now, 0);
+        conditions.set(types::STORE_PRESSURE, false, reasons::OK, "", now, 0);
         let mut waiting = None;
         let seen = start
             .file
@@ -142,7 +145,7 @@ impl Core {
             fingerprints: fingerprints.clone(),
         });
         let known = start.store.senders().await?;
-        let mut changes = sender_changes(&prepared.senders);
+        let mut changes = sender_changes(&prepared.senders, choice.new);
         let gone = known.iter().filter(|row| {
             row.removed_ms.is_none()
                 && !choice
@@ -181,6 +184,11 @@ impl Core {
         let degraded = prepared.degraded.clone();
         for problem in degraded.values() {
             warn!(address = %problem.address, reason = problem.reason, "degraded: {}", problem.message);
+        }
+        let notice = told(choice.new, &generation, &seen, &conditions, held.as_ref());
+        if let Some(notice) = notice {
+            // The channel is new: there is room.
+            let _ = start.notices.try_send(notice);
         }
         let view = View {
             path: start.path.clone(),
@@ -230,10 +238,43 @@ impl Core {
             view,
             commands,
             seen,
+            notices: start.notices,
         };
         core.publish(|_| {});
         Ok((core, reconciler))
     }
+}
+
+/// What a start tells: a new document, or why the file's does not run. One that waits for `openclaw apply` is no news.
+fn told(
+    new: bool,
+    generation: &Generation,
+    seen: &str,
+    conditions: &Conditions,
+    held: Option<&plan::Held>,
+) -> Option<Notice> {
+    if new {
+        return Some(Notice::Applied(Box::new(generation.clone())));
+    }
+    if let Some(held) = held {
+        return Some(Notice::Held {
+            generation: generation.number,
+            sha256: seen.to_owned(),
+            cause: Cause::Start,
+            reasons: held.reasons.clone(),
+        });
+    }
+    let applied = conditions.get(types::APPLIED)?;
+    let reason = [reasons::DOCUMENT_INVALID, reasons::DOCUMENT_MISSING]
+        .into_iter()
+        .find(|reason| applied.reason == *reason)?;
+    Some(Notice::Rejected {
+        generation: generation.number,
+        sha256: seen.to_owned(),
+        cause: Cause::Start,
+        reason,
+        message: applied.message.clone(),
+    })
 }
 
 fn choose(

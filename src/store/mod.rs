@@ -87,7 +87,8 @@ pub trait Store: Send + Sync + 'static {
     /// Stores one accepted request's events, or says that they are repeats.
     ///
     /// An event whose key is already there (and not expired) is a repeat: it makes nothing. A key that comes twice in one
-    /// append is one event. When all are repeats nothing is stored.
+    /// append is one event. When all are repeats nothing is stored. An event of the gateway's own (`gateway.*`) that names
+    /// a sender in `data.sender` is not owed to that sender, whatever it subscribes to.
     async fn append(&self, append: Append) -> Result<Vec<Appended>>;
 
     /// Whom to tell of new work. At most one; a second call replaces the first.
@@ -147,6 +148,9 @@ pub trait Store: Send + Sync + 'static {
     /// One event's whole story.
     async fn story(&self, id: &str) -> Result<Option<Story>>;
 
+    /// The request that made an event, as it was stored; `None`: no such event, or one that no request made.
+    async fn raw_request(&self, event_id: &str) -> Result<Option<StoredRequest>>;
+
     /// Dead letters, newest first.
     async fn dead(&self, query: DeadQuery) -> Result<Listing<DeadLetter>>;
 
@@ -158,6 +162,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Sums over everything: cheap enough to be asked at each scrape.
     async fn totals(&self) -> Result<Totals>;
+
+    /// How much room there is: cheap enough to be asked every second.
+    fn space(&self) -> Space {
+        Space::default()
+    }
 
     /// Adds entries to a route's log (refusals, duplicates). Best effort: bounded, never durable before anything else,
     /// dropped (and counted) when the writer is behind.

@@ -150,7 +150,7 @@ fn set_inbound_makes_a_secret_that_only_its_owner_reads() {
     fails(
         dir,
         "webhooks set-inbound github --path nowhere",
-        &["the document is broken"],
+        &["nothing was written: the document would be broken"],
     );
     assert!(!dir.join("secrets/github").exists() && text(dir) == before);
     well(
@@ -176,7 +176,26 @@ fn mistakes_are_told_and_nothing_is_written() {
     );
     fails(dir, "webhooks create other", &["needs --url"]);
     fails(dir, "webhooks delete other", &["no webhook `other`"]);
-    fails(dir, "webhooks update audit --events mesage.sent", &["mesage.sent"]);
+    fails(
+        dir,
+        "webhooks update audit --events mesage.sent",
+        &[
+            "unknown event \"mesage.sent\"",
+            "did you mean \"message.sent\"?",
+            "events are message.received, ",
+            ", gateway.store.pressure; patterns",
+        ],
+    );
+    fails(
+        dir,
+        "webhooks set-inbound x --platform githb",
+        &["did you mean `github`?"],
+    );
+    fails(
+        dir,
+        "webhooks update audit --verify-token x",
+        &["--verify-token does not fit an outbound webhook", "only inbound"],
+    );
     fails(
         dir,
         "webhooks update audit --channel x",
@@ -261,12 +280,57 @@ fn a_gateway_has_converged_when_the_command_returns() {
         "{out}"
     );
     assert_eq!(gateway.generation(), 2);
-    let output = gateway.cli(&["webhooks", "update", "a", "--secret", "env:NOT_SET_ANYWHERE", "--json"]);
-    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(
-        (output.status.code(), &json["outcome"]),
-        (Some(1), &"rejected".into()),
-        "{json}"
+}
+
+#[test]
+fn what_the_gateway_would_refuse_is_not_written() {
+    let gateway = Gateway::start(&document("  outbound:\n    a: { url: https://a.example }\n"));
+    let before = text(gateway.dir.path());
+    let update = ["webhooks", "update", "a", "--secret"];
+    let output = gateway.cli(&[&update[..], &["env:NOT_SET_ANYWHERE"]].concat());
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    for text in ["NOT_SET_ANYWHERE", "nothing was written"] {
+        assert!(err.contains(text), "{err}");
+    }
+    assert_eq!(text(gateway.dir.path()), before);
+    assert_eq!(gateway.status()["document"]["state"], "applied");
+
+    // A document that it refuses already may be mended step by step.
+    gateway.save(&document(
+        "  outbound:\n    a: { url: https://a.example, secret: { env: NOT_SET } }\n    b: { url: https://b.example, secret: { env: NOT_SET } }\n",
+    ));
+    eventually("the saved document is refused", || {
+        (gateway.status()["document"]["state"] == "rejected").then_some(())
+    });
+    let output = gateway.cli(&["webhooks", "update", "b", "--unset", "secret"]);
+    assert_eq!(output.status.code(), Some(1), "saved, and still refused");
+    assert!(text(gateway.dir.path()).ends_with("b: { url: https://b.example }\n"));
+    let output = gateway.cli(&["webhooks", "update", "a", "--unset", "secret"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(gateway.status()["document"]["state"], "applied");
+}
+
+#[test]
+fn the_gateway_of_the_document_checks_a_secret_that_was_just_made() {
+    let gateway = Gateway::start(&document("  outbound:\n    a: { url: https://a.example }\n"));
+    let output = gateway.cli(&["webhooks", "set-inbound", "telegram"]);
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success(),
+        "{out}{}",
+        String::from_utf8_lossy(&output.stderr)
     );
-    eventually("the old one runs", || (gateway.generation() == 2).then_some(()));
+    assert!(!out.contains("Not checked"), "{out}");
+    assert!(
+        out.contains("+ webhooks.inbound.telegram") && out.contains("Generation 2."),
+        "{out}"
+    );
+    assert!(
+        !std::fs::read_dir(gateway.dir.path()).unwrap().any(|entry| entry
+            .unwrap()
+            .file_name()
+            .to_string_lossy()
+            .ends_with(".new"))
+    );
 }

@@ -194,7 +194,7 @@ fn sets_up_inbound(reader: &mut Reader) {
     let real = "933f9761b55d5236853ffba79e2b3aa682ad96c72c2e9838dfbbfb7504e6af2d";
     let (out, _) = reader.edits("set-inbound discord", real, "discord-public-key");
     let warned = "this key verifies nothing: Discord's public key has 64 hex digits";
-    assert!(out.contains("warning[OC157]: ") && out.contains(warned), "{out}");
+    assert!(out.contains("warning[OC159]: ") && out.contains(warned), "{out}");
     assert!(out.ends_with("the gateway has converged. Generation 3.\n"), "{out}");
     a_key_that_is_none_lets_nothing_in(reader);
 
@@ -222,12 +222,14 @@ fn a_key_that_is_none_lets_nothing_in(reader: &Reader) {
     assert!(list.contains(&line), "{list}");
     let (shown, _) = reader.good("openclaw webhooks show discord");
     assert!(
-        shown.contains(&format!("  Signature Verification: enabled: {why}\n")),
+        shown.contains(&format!(
+            "  Warning: {why}; put the platform's own key in its place (OC159)\n"
+        )),
         "{shown}"
     );
     let (valid, _) = reader.good("openclaw validate --format text");
     assert!(
-        valid.contains("warning[OC157]") && valid.contains("openclaw.yaml: valid, 1 warning"),
+        valid.contains("warning[OC159]") && valid.contains("openclaw.yaml: valid, 1 warning"),
         "{valid}"
     );
     // Neither unsigned, nor signed by whoever made the placeholder.
@@ -356,10 +358,7 @@ fn retries(reader: &mut Reader, receiver: &Receiver) {
     let (all, _) = reader.next("logs event-logger --last 20");
     let head = "TIME                  EVENT                 DELIVERY";
     assert!(all.starts_with(head), "{all}");
-    assert!(
-        all.contains("  200  ") && all.contains("  1/4      503  "),
-        "{all}"
-    );
+    assert!(all.contains("  200  ") && all.contains("  1/4      503  "), "{all}");
     let (failed, _) = reader.next("logs event-logger --failed");
     assert!(
         failed.contains("  1/4      503  ") && !failed.contains("  200  "),

@@ -8,18 +8,19 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::read::{no_event, sender, since};
+use super::read::{sender, since};
 use super::{Answer, Api, Failure, State};
+use crate::admin::impact;
 use crate::admin::wire::{
-    ApplyOutcome, ApplyRequest, DiagnosticRow, PlanDocument, PlanRequest, Problem, PurgeRequest, Purged, ReplayRequest,
-    Replayed,
+    ApplyOutcome, ApplyRequest, DiagnosticRow, ImpactRequest, PlanDocument, PlanRequest, Problem, PurgeRequest, Purged,
 };
-use crate::document::{self, Severity};
+use crate::document;
 use crate::event::{Event, EventId, EventName, Name};
+use crate::plan::impact::Impact;
 use crate::plan::render::{Base, DocumentRow, Drift};
 use crate::plan::{self};
 use crate::reconcile::{Outcome, Planned, Proposal, Rejected};
-use crate::store::{Append, Cause, DeadQuery, DedupeKey, NewEvent, Replay};
+use crate::store::{Append, Cause, DeadQuery, DedupeKey, NewEvent};
 
 /// The scope of the API's own delivery keys: no webhook can have that name.
 const API_SCOPE: &str = "api:";
@@ -30,7 +31,7 @@ const API_DEDUPE_MS: i64 = 7 * 86_400_000;
 /// How many events one request may publish.
 const MOST_EVENTS: usize = 1000;
 
-type Body<T> = Result<Json<T>, JsonRejection>;
+pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
 
 pub(super) fn read<T>(body: Body<T>) -> Answer<T> {
     body.map(|Json(value)| value).map_err(|e| {
@@ -51,11 +52,23 @@ pub(super) async fn plan(api: State, body: Body<PlanRequest>) -> Answer<Json<Pla
     if let Some(number) = request.against {
         return against(&api, &request, number).await.map(Json);
     }
-    let planned = api.reconciler.plan(request.document.map(String::into_bytes)).await?;
+    let document = request.document.map(String::into_bytes);
+    let planned = api.reconciler.plan(document, request.candidate).await?;
+    let impact = impact(&api, request.impact.as_ref(), &planned).await?;
     let path = request
         .path
         .unwrap_or_else(|| api.reconciler.path().display().to_string());
-    Ok(Json(plan_document(planned, path, request.git_commit)))
+    let mut document = plan_document(planned, path, request.git_commit);
+    document.impact = impact;
+    Ok(Json(document))
+}
+
+async fn impact(api: &Api, request: Option<&ImpactRequest>, planned: &Planned) -> Answer<Option<Impact>> {
+    let Some(request) = request else { return Ok(None) };
+    let since_ms = since(api, "impact.since", request.since.as_deref())?;
+    let since_ms = since_ms.unwrap_or_else(|| api.clock.now_ms().saturating_sub(impact::DEFAULT_SINCE_MS));
+    let [old, new] = &planned.desired;
+    Ok(Some(impact::weigh(api.store.as_ref(), old, new, since_ms).await?))
 }
 
 fn plan_document(planned: Planned, path: String, git_commit: Option<String>) -> PlanDocument {
@@ -71,14 +84,10 @@ fn plan_document(planned: Planned, path: String, git_commit: Option<String>) -> 
             sha256: planned.sha256,
             git_commit,
         },
-    );
+    )
+    .with_diagnostics(&planned.diagnostics);
     document.held = planned.held;
     document.not_checked = planned.not_checked;
-    let warnings = planned
-        .diagnostics
-        .iter()
-        .filter(|found| found.severity != Severity::Note);
-    document.diagnostics = warnings.map(DiagnosticRow::from).collect();
     let drift = |problem: crate::reconcile::Problem| Drift {
         address: problem.address.to_string(),
         reason: problem.reason.to_owned(),
@@ -123,13 +132,17 @@ async fn against(api: &Api, request: &PlanRequest, number: u64) -> Answer<PlanDo
     let planned = Planned {
         plan: plan::diff(&observed, &after, &plan::Fingerprints::default()),
         base: generation,
+        desired: [observed.desired, after.into()],
         sha256: crate::reconcile::sha256(&wanted),
         diagnostics,
         held: None,
         not_checked: Vec::new(),
         drift: Vec::new(),
     };
-    Ok(plan_document(planned, path, request.git_commit.clone()))
+    let impact = impact(api, request.impact.as_ref(), &planned).await?;
+    let mut document = plan_document(planned, path, request.git_commit.clone());
+    document.impact = impact;
+    Ok(document)
 }
 
 pub(super) async fn apply(api: State, body: Body<ApplyRequest>) -> Answer<Json<ApplyOutcome>> {
@@ -239,24 +252,6 @@ pub(super) async fn resume(api: State, Path(name): Path<String>) -> Answer<Json<
     Ok(Json(serde_json::json!({ "resumed": was_suspended })))
 }
 
-pub(super) async fn replay(api: State, body: Body<ReplayRequest>) -> Answer<Json<Replayed>> {
-    let request = read(body)?;
-    if let Some(id) = &request.event
-        && api.store.story(id).await?.is_none()
-    {
-        return Err(no_event(id));
-    }
-    let replay = Replay {
-        sender: sender(&api.reconciler.view(), Some(&request.sender))?,
-        failed: request.failed,
-        event_id: request.event,
-        since_ms: since(&api, "since", request.since.as_deref())?,
-        now_ms: api.clock.now_ms(),
-    };
-    let owed = api.store.replay(replay).await?;
-    Ok(Json(Replayed { owed }))
-}
-
 pub(super) async fn purge(api: State, body: Body<PurgeRequest>) -> Answer<Json<Purged>> {
     let request = read(body)?;
     let query = DeadQuery {
@@ -327,6 +322,7 @@ pub(super) async fn publish(api: State, body: Body<PublishAll>) -> Answer<(Statu
     let append = Append {
         request: None,
         events,
+        to: None,
         now_ms: now.as_millisecond(),
     };
     let appended = api.store.append(append).await?;

@@ -5,6 +5,7 @@ mod guard;
 mod metrics;
 mod probe;
 mod read;
+mod replay;
 mod show;
 mod stream;
 mod test;
@@ -104,7 +105,7 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/logs", get(read::logs))
         .route("/v1/dead", get(read::dead))
         .route("/v1/dead/purge", post(change::purge))
-        .route("/v1/replay", post(change::replay))
+        .route("/v1/replay", post(replay::replay))
         .route("/v1/events/stream", get(stream::events))
         .route("/v1/events", get(read::events).post(change::publish))
         .route("/v1/events/{id}", get(read::story))

@@ -14,7 +14,7 @@ use super::read::sender;
 use super::{Answer, Api, Failure, State};
 use crate::admin::wire::{RouteTest, RouteTestRequest, SenderTest, TestStep, WebhookRow};
 use crate::document::reference::{Part, parts};
-use crate::document::{Address, Lookup as _, Resource, mask};
+use crate::document::{Address, Code, Lookup as _, Resource, mask};
 use crate::environment::Environment;
 use crate::event::Name;
 use crate::inbound::Sample;
@@ -96,11 +96,13 @@ pub(super) async fn inbound(
         notes: Vec::new(),
     };
     let row = WebhookRow::of(&address, resource);
-    if let Some(warning) = row.as_ref().and_then(|row| row.warning.clone()) {
+    let mut warnings = row.iter().flat_map(|row| &row.warnings);
+    let unusable = warnings.find(|found| found.code == Code::UnusableKey.as_str());
+    if let Some(found) = unusable {
         test.steps.push(TestStep {
             name: "key".to_owned(),
             ok: false,
-            detail: warning,
+            detail: found.message.clone(),
             latency_ms: 0.0,
         });
     } else if !signed {

@@ -89,7 +89,11 @@ pub struct TestStep {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReplayRequest {
     /// To this sender.
-    pub sender: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<String>,
+    /// Instead: the stored requests of this route, read again by today's normaliser, as new events for all that subscribe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
     /// Only its dead letters.
     #[serde(default)]
     pub failed: bool,
@@ -99,13 +103,26 @@ pub struct ReplayRequest {
     /// Only this event, by its id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
+    /// As new events with ids of their own, at most 10,000: receivers do not take them for repeats.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub new_id: bool,
 }
 
 /// What a replay did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replayed {
-    /// How many deliveries are owed anew.
-    pub owed: u64,
+    /// How many deliveries are owed anew; of a route: left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owed: Option<u64>,
+    /// Of a route: how many requests were read again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u64>,
+    /// Of a route: how many events they made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<u64>,
+    /// Requests that make no event any more, by an event that they made, and why; at most 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<String>,
 }
 
 /// Asks that dead letters be dropped for good.

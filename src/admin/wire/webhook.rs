@@ -1,7 +1,7 @@
 //! The words of webhooks, and what a document alone says of one.
 
-use super::{Direction, WebhookRow, WebhookState};
-use crate::document::{Address, Resource, Value, no_key_verifies};
+use super::{DiagnosticRow, Direction, WebhookRow, WebhookState};
+use crate::document::{Address, Code, Resource, Value, no_key_verifies, platforms};
 
 impl Direction {
     /// The word in JSON and in paths.
@@ -50,7 +50,7 @@ impl WebhookRow {
             channel: None,
             platform: None,
             verify_signature: None,
-            warning: None,
+            warnings: Vec::new(),
             events: None,
             retries: None,
             place: resource.place(),
@@ -61,7 +61,10 @@ impl WebhookRow {
                 channel: effective("channel"),
                 platform: effective("platform"),
                 verify_signature: Some(resource.effective("verifySignature") != Some(Value::Bool(false))),
-                warning: no_key_verifies(resource),
+                warnings: weakness(address, resource)
+                    .into_iter()
+                    .chain(unusable_key(address, resource))
+                    .collect(),
                 ..row(Direction::Inbound, name)
             }),
             Address::Outbound(name) => Some(Self {
@@ -72,6 +75,33 @@ impl WebhookRow {
             _ => None,
         }
     }
+}
+
+/// What an attacker could do on a route whose scheme proves little.
+fn weakness(address: &Address, resource: &Resource) -> Option<DiagnosticRow> {
+    let platform = platforms::find(resource.effective_ref("platform")?.as_text()?)?;
+    let weakness = platform.weakness(|field| resource.effective_ref(field))?;
+    Some(DiagnosticRow {
+        code: weakness.code.as_str().to_owned(),
+        severity: weakness.code.severity().as_str().to_owned(),
+        path: address.to_string(),
+        message: weakness.attack.to_owned(),
+        hints: vec![weakness.way_out.to_owned()],
+        ..DiagnosticRow::default()
+    })
+}
+
+/// Why nothing can come in, although the route is active.
+fn unusable_key(address: &Address, resource: &Resource) -> Option<DiagnosticRow> {
+    let code = Code::UnusableKey;
+    Some(DiagnosticRow {
+        code: code.as_str().to_owned(),
+        severity: code.severity().as_str().to_owned(),
+        path: address.to_string(),
+        message: no_key_verifies(resource)?,
+        hints: vec!["put the platform's own key in its place".to_owned()],
+        ..DiagnosticRow::default()
+    })
 }
 
 fn texts(value: Option<Value>) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! `openclaw events`: one file a subcommand.
 
+pub(super) mod follow; // what tail and listen --forward stand on
 mod list;
 mod publish;
 mod show;

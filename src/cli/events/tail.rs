@@ -1,18 +1,13 @@
 //! `openclaw events tail`
 
-use std::time::Duration;
-
 use clap::Args;
 
+use super::follow::{Followed, Follower};
 use super::list::source;
-use crate::admin::client::{ClientError, Streamed};
 use crate::cli::source::Source;
 use crate::cli::{Context, Done, Error, time};
 use crate::plan::render::text::visible;
 use crate::store::EventRow;
-
-/// How long after a stream broke off the gateway is asked again.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// Follow events as they are stored
 ///
@@ -30,35 +25,15 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<Done, Error> {
     let (_, client) = Source::of_gateway(context)?;
-    let mut last = arguments.after.clone();
-    let mut stream = client.events(last.as_deref()).await?;
+    let mut follower = Follower::start(client, arguments.after.clone()).await?;
     loop {
-        let next = tokio::select! {
-            next = stream.next() => next,
-            _ = tokio::signal::ctrl_c() => return Ok(Done::Well),
-        };
-        match next {
-            Some(Streamed::Event(row)) => {
-                print(&row, context)?;
-                last = Some(row.id);
-            }
-            Some(Streamed::Gap) => context
+        match follower.next().await? {
+            Followed::Event(row) => print(&row, context)?,
+            Followed::Gap => context
                 .terminal
                 .note("more came than is shown: some events are skipped"),
-            None => {
-                context.terminal.detail("the stream broke off: asking again");
-                stream = loop {
-                    tokio::select! {
-                        () = tokio::time::sleep(AGAIN) => {}
-                        _ = tokio::signal::ctrl_c() => return Ok(Done::Well),
-                    }
-                    match client.events(last.as_deref()).await {
-                        Ok(stream) => break stream,
-                        Err(ClientError::NothingAnswers(_) | ClientError::Unreachable { .. }) => {}
-                        Err(error) => return Err(error.into()),
-                    }
-                };
-            }
+            Followed::BrokenOff => context.terminal.detail("the stream broke off: asking again"),
+            Followed::Ended => return Ok(Done::Well),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The commands, through their own streams.
 
 mod harness;
+mod outputs;
 mod reading;
+mod weak;
 
 use std::io::Write;
 use std::path::Path;

@@ -10,6 +10,7 @@ use super::word;
 use crate::admin::wire::{Direction, Listing, WebhookRow, WebhookState};
 use crate::cli::source::Source;
 use crate::cli::{Context, Done, Error};
+use crate::document::Code;
 use crate::plan::render::text::visible;
 
 /// The narrowest first column: short names look like longer ones.
@@ -68,8 +69,12 @@ fn render(rows: &[WebhookRow], colour: bool) -> String {
             if row.verify_signature == Some(false) {
                 line.push_str("  ⚠ signatures are not verified");
             }
-            if let Some(warning) = &row.warning {
-                let _ = write!(line, "  ⚠ {}", visible(warning));
+            for found in row
+                .warnings
+                .iter()
+                .filter(|found| found.code == Code::UnusableKey.as_str())
+            {
+                let _ = write!(line, "  ⚠ {}", visible(&found.message));
             }
             out.push_str(line.trim_end());
             out.push('\n');
@@ -110,6 +115,7 @@ fn painted(text: &str, state: WebhookState, colour: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::wire::DiagnosticRow;
 
     fn row(direction: Direction, name: &str, state: WebhookState, tail: &str) -> WebhookRow {
         let inbound = direction == Direction::Inbound;
@@ -123,7 +129,7 @@ mod tests {
             channel: inbound.then(|| tail.to_owned()),
             platform: None,
             verify_signature: inbound.then_some(true),
-            warning: None,
+            warnings: Vec::new(),
             events: None,
             retries: None,
             place: 0,
@@ -170,7 +176,11 @@ Webhooks:
         open.path = Some("/webhook/频道/开放的路径/很长".to_owned());
         open.verify_signature = Some(false);
         let mut shut = row(Direction::Inbound, "shut", WebhookState::Active, "discord-dev");
-        shut.warning = Some("no key can verify its requests".to_owned());
+        shut.warnings = vec![DiagnosticRow {
+            code: "OC159".to_owned(),
+            message: "no key can verify its requests".to_owned(),
+            ..DiagnosticRow::default()
+        }];
         let rows = [
             open,
             shut,

@@ -10,7 +10,7 @@ use crate::cli::surroundings::DocumentFile;
 use crate::cli::target::Target;
 use crate::cli::{Context, Done, Error, document};
 use crate::document::edit::{Change, Edit};
-use crate::document::{Address, Desired, Resource, Value};
+use crate::document::{Address, Resource, Value};
 
 /// How long the gateway may take to lift a suspension.
 const LIFT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -91,7 +91,7 @@ pub(crate) async fn resume(arguments: &Resume, context: &mut Context) -> Result<
         let runs = edit::edited(file, std::slice::from_ref(&edit))
             .ok()
             .and_then(|edited| document::load(&edited).desired)
-            .is_some_and(|after: Desired| after.resources.get(&address).is_some_and(|after| !is_paused(after)));
+            .is_some_and(|after| after.resources.get(&address).is_some_and(|after| !is_paused(after)));
         Ok(Wanted::Edits(vec![if runs {
             edit
         } else {

@@ -47,12 +47,8 @@ fn render(detail: &WebhookDetail, now_ms: i64) -> String {
         line("Full URL", row.url.as_deref().unwrap_or(unknown));
         line("Channel", row.channel.as_deref().unwrap_or("-"));
         line("Status", &status(row));
-        let verification = match (&row.warning, row.verify_signature) {
-            (Some(warning), _) => format!("enabled: {warning}"),
-            (None, Some(false)) => "disabled: anybody can post to it".to_owned(),
-            (None, _) => "enabled".to_owned(),
-        };
-        line("Signature Verification", &verification);
+        let verified = row.verify_signature != Some(false);
+        line("Signature Verification", if verified { "enabled" } else { "disabled" });
         let figures = detail.route.clone().unwrap_or_default();
         line("Last Received", &ago(figures.last_received_ms));
         line("Messages Today", &figures.messages.to_string());
@@ -64,6 +60,10 @@ fn render(detail: &WebhookDetail, now_ms: i64) -> String {
             .collect();
         if !refused.is_empty() {
             line("Refused since the start", &refused.join(", "));
+        }
+        for found in row.warnings.iter().filter(|found| found.severity == "warning") {
+            let way_out = found.hints.first().map_or(String::new(), |hint| format!("; {hint}"));
+            line("Warning", &format!("{}{way_out} ({})", found.message, found.code));
         }
     } else {
         line("URL", row.url.as_deref().unwrap_or("-"));
@@ -132,7 +132,7 @@ mod tests {
                 channel: Some("telegram-main".to_owned()),
                 platform: Some("telegram".to_owned()),
                 verify_signature: Some(true),
-                warning: None,
+                warnings: Vec::new(),
                 events: None,
                 retries: None,
                 place: 0,

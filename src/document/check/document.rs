@@ -39,7 +39,7 @@ pub(super) struct Webhooks<'d> {
     pub(super) inbound: HashSet<&'d str>,
 }
 
-impl Check {
+impl Check<'_> {
     pub(super) fn document(&mut self, root: &Node<'_>, tags: &[(Range<u32>, String)]) -> (Desired, Range<u32>) {
         let mut desired = Desired::default();
         let top = Place::root("webhooks");
@@ -202,14 +202,16 @@ impl Check {
             });
         }
         inside.defaults = for_outbound;
+        let mut senders = Vec::new();
         if let Some(node) = parts.get("outbound") {
             self.each("outbound", node, place, |check, name, entry, place| {
-                let slots = check.outbound(entry, place, &inside)?;
+                let slots = check.outbound(entry, place, &inside, &desired.resources)?;
                 let resource = resource(fields::known_section("outbound"), slots).placed(entry.at);
-                desired.resources.insert(Address::Outbound(name.clone()), resource);
+                senders.push((Address::Outbound(name.clone()), resource));
                 Some(())
             });
         }
+        desired.resources.extend(senders);
     }
 
     /// `defaults.inbound` and `defaults.outbound`.

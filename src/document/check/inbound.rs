@@ -10,13 +10,13 @@ use super::slots::{Slot, Slots};
 use super::{Check, Code, Fault};
 use crate::document::Resource;
 use crate::document::fields::known_section;
-use crate::document::platforms::{self, Keys, Platform};
+use crate::document::platforms::{self, Keys, Platform, Weakness};
 use crate::document::reference;
 use crate::document::text::Entry;
 use crate::document::value::Value;
 use crate::event::Name;
 
-impl Check {
+impl Check<'_> {
     /// One inbound webhook: its values in the order of the table.
     pub(super) fn inbound(
         &mut self,
@@ -63,20 +63,13 @@ impl Check {
     }
 
     fn key_material(&mut self, platform: &'static Platform, slots: &Slots, span: &Range<u32>, place: &Place<'_>) {
+        let weakness = platform.weakness(|field| slots.value(field));
         let unverified = slots
             .get("verifySignature")
             .filter(|slot| slot.value == Value::Bool(false));
         if let Some(slot) = unverified {
             let at = slot.key.clone();
-            let fault = Fault::new(
-                Code::Unverified,
-                "signatures are not checked: anybody who knows the URL can send events",
-            );
-            self.report(
-                &place.key("verifySignature"),
-                &at,
-                fault.hint("remove it before this is reachable from outside"),
-            );
+            self.weak_scheme(weakness, &at, &place.key("verifySignature"));
         } else {
             let missing: Vec<&str> = match platform.keys {
                 // Without a right path nothing can be said of the URL that follows from it.
@@ -99,7 +92,7 @@ impl Check {
                 self.report(&place.key(field), span, fault);
             }
             self.generic_header(platform, slots, span, place);
-            self.weak_scheme(platform, slots, span, place);
+            self.weak_scheme(weakness, span, place);
         }
         if platform.name == "telegram" {
             let fault = Fault::new(
@@ -112,15 +105,9 @@ impl Check {
         self.literals(platform, slots, place);
     }
 
-    /// What an attacker can do, unless the document has done what can be done against it.
-    fn weak_scheme(&mut self, platform: &Platform, slots: &Slots, span: &Range<u32>, place: &Place<'_>) {
-        let Some(weak) = platform.weak else { return };
-        let restricted = slots
-            .get("allowFrom")
-            .is_some_and(|slot| !matches!(&slot.value, Value::List(networks) if networks.is_empty()));
-        let signs = platform.name == "gitlab" && texts(slots, "secret").all(|secret| secret.starts_with("whsec_"));
-        if !restricted && !signs {
-            let fault = Fault::new(Code::WeakPlatform, weak).hint("restrict the senders with `allowFrom`");
+    fn weak_scheme(&mut self, weakness: Option<Weakness>, span: &Range<u32>, place: &Place<'_>) {
+        if let Some(weakness) = weakness {
+            let fault = Fault::new(weakness.code, weakness.attack).hint(weakness.way_out);
             self.report(place, span, fault);
         }
     }

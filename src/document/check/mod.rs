@@ -1,6 +1,8 @@
 //! Tree and table -> [`Desired`], and everything that is wrong, at once.
 
 mod document;
+mod expression;
+mod format;
 mod inbound;
 mod outbound;
 mod place;
@@ -35,17 +37,20 @@ pub(super) struct Findings {
 }
 
 /// The walk.
-struct Check {
+struct Check<'t> {
+    text: &'t str,
     format: Format,
     diagnostics: Vec<Diagnostic>,
     more: usize,
     masked: Vec<Range<u32>>,
+    /// The URLs of this webhook hold a token: only scheme and host may be shown.
+    hides_url: bool,
     providers: BTreeMap<String, serde_json::Value>,
 }
 
 /// Walks a document.
-pub(super) fn document(root: &Node<'_>, format: Format, tags: &[(Range<u32>, String)]) -> Findings {
-    let mut check = Check::new(format);
+pub(super) fn document(text: &str, root: &Node<'_>, format: Format, tags: &[(Range<u32>, String)]) -> Findings {
+    let mut check = Check::new(text, format);
     let (desired, known) = check.document(root, tags);
     if check.more > 0 {
         let fault = Fault::new(Code::TooMany, format!("{} more are not shown", check.more));
@@ -65,7 +70,7 @@ pub(super) fn document(root: &Node<'_>, format: Format, tags: &[(Range<u32>, Str
 /// When the table holds a value that its own kind refuses: a test reads the whole table.
 pub(super) fn written(kind: &'static Kind, text: &str) -> Value {
     let tree = text::read(text, Format::Yaml);
-    let mut check = Check::new(Format::Yaml);
+    let mut check = Check::new(text, Format::Yaml);
     let root = tree
         .root
         .unwrap_or_else(|| panic!("the table holds `{text}`, which is no YAML"));
@@ -78,13 +83,15 @@ pub(super) fn written(kind: &'static Kind, text: &str) -> Value {
     value.expect("a value without faults")
 }
 
-impl Check {
-    fn new(format: Format) -> Self {
+impl<'t> Check<'t> {
+    fn new(text: &'t str, format: Format) -> Self {
         Self {
+            text,
             format,
             diagnostics: Vec::new(),
             more: 0,
             masked: Vec::new(),
+            hides_url: false,
             providers: BTreeMap::new(),
         }
     }

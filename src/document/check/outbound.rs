@@ -1,26 +1,33 @@
 //! The rules of one outbound webhook.
 
+use std::collections::BTreeMap;
+
 use super::document::Webhooks;
+use super::format::{Defaults, is_chat};
 use super::place::Place;
 use super::slots::Slots;
 use super::{Check, Code, Fault};
 use crate::document::fields::{MAX_SCHEDULE, known_section};
 use crate::document::text::Entry;
 use crate::document::value::Value;
-use crate::document::{mask, reference};
+use crate::document::{Address, Resource, mask, reference};
 
 /// The fields of the retry law: without any of them the schedule is a list.
 const LAW: [&str; 4] = ["retries", "retryDelay", "backoff", "maxRetryDelay"];
 
-impl Check {
+impl Check<'_> {
     /// One outbound webhook: its values in the order of the table.
     pub(super) fn outbound(
         &mut self,
         entry: &Entry<'_>,
         place: &Place<'_>,
         around: &Webhooks<'_>,
+        resources: &BTreeMap<Address, Resource>,
     ) -> Option<Vec<Option<Value>>> {
-        let mut slots = self.slots(known_section("outbound").fields, &entry.value, place)?;
+        self.hides_url = is_chat(&entry.value, around);
+        let slots = self.slots(known_section("outbound").fields, &entry.value, place);
+        self.hides_url = false;
+        let mut slots = slots?;
         let own_list = slots.is_named("retrySchedule");
         let own_law = LAW.iter().any(|field| slots.is_named(field));
         for (index, default) in around.defaults.values.iter().enumerate() {
@@ -43,7 +50,8 @@ impl Check {
         self.auth(&slots, place);
         self.tls_pair(&slots, "tls", ["clientCert", "clientKey"], place);
         self.signing_keys(&slots, place);
-        self.schedule(&mut slots, place);
+        let format = self.format_rules(&mut slots, place, around, resources);
+        self.schedule(&mut slots, place, format);
         Some(
             slots
                 .values
@@ -156,7 +164,7 @@ impl Check {
     }
 
     /// The list of delays, or the law with its defaults.
-    fn schedule(&mut self, slots: &mut Slots, place: &Place<'_>) {
+    fn schedule(&mut self, slots: &mut Slots, place: &Place<'_>, format: Defaults) {
         let law: Vec<&str> = LAW
             .into_iter()
             .filter(|field| slots.get(field).is_some() || slots.is_named(field))
@@ -182,17 +190,19 @@ impl Check {
             }
             return;
         }
-        if law.is_empty() {
+        if law.is_empty() && format == Defaults::Table {
             return;
         }
+        let assistants = format == Defaults::Assistant;
         for (field, value) in [
-            ("retries", Value::Integer(3)),
+            ("retries", Value::Integer(if assistants { 12 } else { 3 })),
             ("retryDelay", Value::Duration(5000)),
             ("backoff", Value::text("exponential")),
         ] {
-            if slots.get(field).is_none() {
-                slots.set(field, value);
-            }
+            slots.set_default(field, value);
+        }
+        if assistants {
+            slots.set_default("maxRetryDelay", Value::Duration(60_000));
         }
     }
 }

@@ -63,6 +63,13 @@ impl Slots {
         self.named & (1 << self.index(name)) != 0
     }
 
+    /// Sets a derived value where the document has none, right or wrong.
+    pub(super) fn set_default(&mut self, name: &str, value: Value) {
+        if self.get(name).is_none() && !self.is_named(name) {
+            self.set(name, value);
+        }
+    }
+
     /// Sets a derived value.
     pub(super) fn set(&mut self, name: &str, value: Value) {
         let index = self.index(name);
@@ -74,7 +81,7 @@ impl Slots {
     }
 }
 
-impl Check {
+impl Check<'_> {
     /// Reads a map along a table; `None`: it is no map.
     pub(super) fn slots(&mut self, table: &'static [Field], node: &Node<'_>, place: &Place<'_>) -> Option<Slots> {
         let Some(members) = node.members() else {

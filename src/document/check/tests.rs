@@ -258,3 +258,80 @@ fn thousands_of_webhooks_load() {
     }
     assert_eq!(desired(&text).resources.len(), 20_005);
 }
+
+#[test]
+fn a_format_brings_its_own_defaults_and_ones_own_words_win() {
+    let shown = |fields: &str| {
+        let resource = outbound(fields);
+        [
+            "retries",
+            "retryDelay",
+            "backoff",
+            "maxRetryDelay",
+            "timeout",
+            "ordering",
+        ]
+        .map(|field| shows(&resource, field))
+    };
+    let agent = "format: agent-hook, auth: { bearer: t }";
+    assert_eq!(shown("format: slack"), ["-", "-", "-", "1h", "10s", r#""none""#]);
+    assert_eq!(shown(agent), ["12", "5s", r#""exponential""#, "1m", "20s", r#""none""#]);
+    assert_eq!(shown(&format!("{agent}, agentHook: {{ wait: true }}"))[4], "10m");
+    assert_eq!(
+        shown(&format!("{agent}, retries: 2, timeout: 7s, maxRetryDelay: 5m")),
+        ["2", "5s", r#""exponential""#, "5m", "7s", r#""none""#]
+    );
+    assert_eq!(shown(&format!("{agent}, retrySchedule: [1s]"))[0], "-");
+    let text = "webhooks:\n  inbound: { telegram: { secret: t } }\n  outbound:\n    a: { url: 'https://a.example', format: forward, from: [telegram] }\n";
+    let forward = desired(text).resources[&Address::Outbound(Name::parse("a").unwrap())].clone();
+    assert_eq!(
+        ["retries", "maxRetryDelay", "timeout", "ordering"].map(|field| shows(&forward, field)),
+        ["12", "1m", "15s", r#""session""#]
+    );
+}
+
+#[test]
+fn a_default_of_another_format_is_left_out() {
+    let text = "webhooks:\n  defaults: { outbound: { text: '{{data.message}}', timeout: 3s } }\n  outbound:\n    a: { url: 'https://a.example' }\n    b: { url: 'https://b.example', format: teams }\n";
+    let desired = desired(text);
+    let of = |name, field| {
+        shows(
+            &desired.resources[&Address::Outbound(Name::parse(name).unwrap())],
+            field,
+        )
+    };
+    assert_eq!((of("a", "text"), of("a", "timeout")), ("-".into(), "3s".into()));
+    assert_eq!(of("b", "text"), r#""{{data.message}}""#);
+}
+
+#[test]
+fn a_chats_url_is_shown_as_scheme_and_host_and_nothing_else_of_it() {
+    let resource = outbound("format: slack").shown("url");
+    assert_eq!(resource.unwrap().to_string(), r#""https://a.example""#);
+    let text = "webhooks:\n  defaults: { outbound: { format: slack } }\n  outbound:\n    a: { url: 'https://a.example/T0/hunter2' }\n    b: { url: 'ftp://a.example/T0/hunter2', retires: 3 }\n";
+    let (_, diagnostics) = loaded(text);
+    assert_eq!(diagnostics.len(), 2);
+    for found in [
+        format!("{diagnostics:?}"),
+        crate::document::diagnostic::text(&diagnostics, false),
+    ] {
+        assert!(!found.contains("hunter2"), "{found}");
+    }
+    let resource = desired("webhooks:\n  outbound:\n    a: { url: 'https://a.example/T0/hunter2', format: slack }\n")
+        .resources[&Address::Outbound(Name::parse("a").unwrap())]
+        .clone();
+    assert!(!format!("{resource:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_slip_in_a_member_is_a_note() {
+    let (desired, diagnostics) = loaded(
+        "webhooks:\n  outbound:\n    a: { url: 'https://a.example', filter: 'data.usr == 1 and data.order.id and data.chatId' }\n",
+    );
+    assert!(desired.is_some());
+    let [note] = diagnostics.as_slice() else {
+        panic!("{diagnostics:?}")
+    };
+    assert_eq!((note.severity, note.line, note.column), (Severity::Note, 3, 45));
+    assert!(note.to_string().contains("did you mean `data.user`?"), "{note}");
+}

@@ -9,7 +9,7 @@ use crate::document::reference;
 use crate::document::text::{Data, Entry, Node};
 use crate::document::value::Value;
 
-impl Check {
+impl Check<'_> {
     /// Checks a value; `None`: something was wrong, and was reported.
     pub(super) fn value(
         &mut self,
@@ -60,10 +60,21 @@ impl Check {
             if matches!(kind, Kind::Form(Form::Url | Form::BaseUrl)) {
                 self.notice_url(text, node, place);
             }
+            if let Kind::Form(form @ (Form::Filter | Form::Template)) = kind
+                && !self.expression(*form, text, node, place)
+            {
+                return None;
+            }
         }
         match form::scalar(kind, scalar, Stage::Written) {
             Ok(value) => Some(value),
-            Err(fault) => {
+            Err(mut fault) => {
+                if self.hides_url
+                    && let (Kind::Form(Form::Url), Scalar::Text(text)) = (kind, scalar)
+                {
+                    let (shown, origin) = (mask::plain(&mask::url(text)), mask::origin(text));
+                    fault.message = fault.message.replace(&shown, &mask::plain(&origin));
+                }
                 self.report(place, &node.span(), fault);
                 None
             }
@@ -87,7 +98,7 @@ impl Check {
 
     fn notice_url(&mut self, text: &str, node: &Node<'_>, place: &Place<'_>) {
         let masked = mask::url(text);
-        if masked != text {
+        if masked != text || self.hides_url {
             self.hide(node);
         }
         if masked.contains("://***@") {

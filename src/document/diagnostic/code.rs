@@ -125,9 +125,10 @@ codes! {
         "An outbound webhook needs `url`. An inbound webhook needs what its platform's signature is checked with: `secret`, \
          `publicKey`, `verifyToken`, … The message names it. `verifySignature: false` switches the check off, with a warning: \
          then anybody who knows the URL can send events.";
-    DoesNotFit "OC132" Error "the field does not fit the platform"
+    DoesNotFit "OC132" Error "the field does not fit"
         "The platform of this inbound webhook has no use for this field, so it is probably meant for another one, or the \
-         platform is another than you think: it follows from the webhook's name where `platform` is not given.";
+         platform is another than you think: it follows from the webhook's name where `platform` is not given. Of outbound \
+         webhooks, `text` belongs to the chat formats, `chatId` to telegram, `agentHook` to agent-hook.";
     UnknownPlatform "OC133" Error "unknown platform"
         "`platform` names how requests are verified and read. A source that is not in the list is `generic` (an HMAC \
          signature in a header), `standard` (Standard Webhooks), `token` or `basic`.";
@@ -142,6 +143,11 @@ codes! {
     PreviousName "OC137" Error "`previousName` is not free"
         "`previousName` says which name this webhook had before, so that its backlog and history move with it. The old name \
          must be gone from the document, and only one webhook can follow it.";
+    Expression "OC138" Error "not an expression"
+        "`filter` is one expression, `body`, `text` and `agentHook.message` are texts with expressions in `{{…}}`, in the \
+         language of Jinja. They see `event`, `id`, `timestamp`, `source` and `data`, and nothing else: \
+         `data.chatId == \"42\"`, `{{data.userName or data.user}}`. The position is the place inside of the text. \
+         docs/formats.md has the language and its bounds.";
     NotYet "OC139" Error "not supported by this version yet"
         "The field, value or platform is part of the document's language, but this version does not carry it out yet. It is \
          refused rather than ignored. Leave it out, or install a version that has it.";
@@ -152,7 +158,7 @@ codes! {
          Meant for a first try only.";
     WeakPlatform "OC151" Warning "the platform's scheme proves little"
         "The platform does not sign its requests' bodies, or proves itself with a fixed token alone: whoever learns the \
-         token can forge events. Restrict the senders with `allowFrom` where you can.";
+         token can forge events. Restrict the senders with `allowFrom` where you can. `plan` and `webhooks show` say it too.";
     AdminWithoutTls "OC152" Warning "the admin API without TLS"
         "`admin.listen` can be reached from other machines, and its token would cross the network in clear. Set \
          `admin.tls`, or put a proxy with TLS before it.";
@@ -169,7 +175,15 @@ codes! {
     LooksLikeReference "OC156" Warning "looks like a reference, but is text"
         "References are `${NAME}` and `${NAME:-default}`, with names of `[A-Z_][A-Z0-9_]*`. Anything else after a `$` stays \
          as it is. Where that is meant, write `$${` to say so for upper-case names; otherwise mend the name.";
-    UnusableKey "OC157" Warning "a public key that verifies nothing"
+    UnknownMember "OC157" Note "a member that looks like a slip"
+        "A filter or template looks at a member of `data` that none of the gateway's own events has, and that resembles one \
+         that they have. Events that you publish through the API may have it; otherwise it is a slip: a filter takes it for \
+         undefined, which equals nothing, and a template fails on it.";
+    FixedToken "OC158" Note "a fixed token proves the sender"
+        "The platform has no better scheme than a token that is sent along, unchanged, with every request over TLS: whoever \
+         sees one request, in a proxy's log of headers for instance, can send any other. `allowFrom` with the platform's \
+         networks makes up for it.";
+    UnusableKey "OC159" Warning "a public key that verifies nothing"
         "Discord's public key has 64 hex digits, that of Standard Webhooks is `whpk_` and the base64 of 32 bytes. A text of \
          another form, such as a placeholder, lets nothing in: without another key each request to this route is answered \
          401, and `openclaw webhooks logs` says that no key can verify it. Put the platform's own key in its place. (What a \

@@ -106,14 +106,6 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Indents a closing bracket deeper where that manner is tried.
-    pub(super) fn deepen(&mut self, node: &Node<'_>) {
-        let close = node.end as usize - 1;
-        if self.manner.deep && self.style.format == Format::Yaml && self.begins_line(close) {
-            self.splice(close, close, " ");
-        }
-    }
-
     /// All members go; perhaps others come.
     fn renewed(&mut self, node: &Node<'_>, children: &[Child], ends: &[usize], changes: Changes, tall: bool) -> Step {
         let (open, close) = (node.at as usize + 1, node.end as usize - 1);

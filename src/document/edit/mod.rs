@@ -130,14 +130,8 @@ pub fn apply(source: &Source<'_>, edit: &Edit) -> Result<Edited, EditError> {
     }
     let style = Style::of(text, root, source.format);
     let mut refusal = None;
-    let manners = [
-        (true, false, false),
-        (false, false, false),
-        (false, true, false),
-        (true, false, true),
-    ];
-    for (tidy, front, deep) in manners {
-        let manner = Manner { tidy, front, deep };
+    for (tidy, front) in [(true, false), (false, false), (false, true)] {
+        let manner = Manner { tidy, front };
         match attempt(text, root, &patches, &keys, &style, manner) {
             Ok(edited) => {
                 let mark = if source.text.starts_with(b"\xef\xbb\xbf") {

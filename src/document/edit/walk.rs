@@ -42,9 +42,6 @@ pub(super) struct Manner {
     pub(super) tidy: bool,
     /// New members stand first, not last: the last one may own the text's end.
     pub(super) front: bool,
-    /// A closing bracket that begins its line is indented by one more: the reader wants it deeper than the key when no
-    /// plain text stands between the brackets.
-    pub(super) deep: bool,
 }
 
 /// Where a value hangs in a map of block style.
@@ -115,9 +112,6 @@ impl Walk<'_> {
         };
         let flow = is_flow(self.text, target);
         let flat = level == 3 && self.is_flat(&map);
-        if flow {
-            self.deepen(target);
-        }
         let mut removed = Vec::new();
         let mut added = Vec::new();
         for (key, patch) in patches {
@@ -331,7 +325,6 @@ impl Walk<'_> {
             changes.added.push((behind, text));
         }
         if flow {
-            self.deepen(node);
             self.flow(node, &children, changes, false)
         } else {
             self.block(&children, changes, spot, "[]")

@@ -179,6 +179,10 @@ pub enum Form {
     Platform,
     /// `{id}.{timestamp}.{body}`.
     SignatureTemplate,
+    /// An expression over an event: [`crate::expression::Filter`].
+    Filter,
+    /// A text with expressions in it: [`crate::expression::Template`].
+    Template,
 }
 
 impl Form {

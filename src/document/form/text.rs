@@ -1,5 +1,7 @@
 //! Texts of a certain form, checked and in normal form.
 
+use std::collections::BTreeSet;
+
 use super::parse::{is_host, is_token, parse_listen, parse_network, parse_percent, parse_rate, parse_status};
 use crate::document::diagnostic::{Code, Fault, nearest};
 use crate::document::fields::Form;
@@ -7,6 +9,7 @@ use crate::document::mask::{self, plain};
 use crate::document::platforms;
 use crate::document::value::Value;
 use crate::event::{EventPattern, KNOWN_EVENTS, Name};
+use crate::expression::{self, Filter, Template};
 
 pub(super) fn status_code(text: &str) -> Result<Value, Fault> {
     let range = parse_status(text.trim()).ok_or_else(|| {
@@ -91,6 +94,26 @@ pub(super) fn form_of(form: Form, text: &str) -> Result<Value, Fault> {
         }),
         Form::Platform => platform(text),
         Form::SignatureTemplate => signature_template(text).map(|()| Value::text(text)),
+        Form::Filter | Form::Template => expression(form, text)
+            .map(|_| Value::text(text))
+            .map_err(|error| expression_fault(&error)),
+    }
+}
+
+/// The members of `data` that a filter or template looks at.
+pub(in crate::document) fn expression(form: Form, text: &str) -> Result<BTreeSet<String>, expression::Error> {
+    match form {
+        Form::Filter => Filter::parse(text).map(|filter| filter.members()),
+        _ => Template::parse(text).map(|template| template.members()),
+    }
+}
+
+/// What is wrong with one, for a person.
+pub(in crate::document) fn expression_fault(error: &expression::Error) -> Fault {
+    let fault = Fault::new(Code::Expression, error.to_string());
+    match error.unknown_name() {
+        Some(name) => fault.nearest(name, expression::NAMES),
+        None => fault,
     }
 }
 

@@ -224,6 +224,8 @@ fn form_name(form: Form) -> &'static str {
         Form::Rate => "a rate such as `50/s`",
         Form::StatusCode => "a status code",
         Form::Percent => "a share such as `30%`",
+        Form::Filter => "an expression",
+        Form::Template => "a template",
         _ => "a text",
     }
 }

@@ -7,10 +7,11 @@ use super::super::check::key_form;
 use super::super::desired::Resource;
 use super::super::form;
 use super::super::reference::{self, Lookup, Problem, Reason};
-use super::super::settings::{Auth, Breaker, ClientTls, Format, OnDelete, Outbound, Schedule};
+use super::super::settings::{AgentHook, Auth, Breaker, ClientTls, Format, OnDelete, Outbound, Schedule};
 use super::super::value::Value;
 use super::Reader;
 use crate::event::{EventPattern, Name, Ordering};
+use crate::expression::{Filter, Template};
 use crate::secret::Secret;
 
 /// `webhooks.outbound.NAME`.
@@ -36,11 +37,12 @@ pub fn resolve_outbound(name: &Name, resource: &Resource, lookup: &dyn Lookup) -
     let retry_status_codes = reader.status_codes();
     let paused = reader.bool("paused");
     let headers = reader.headers();
-    let format = reader.text("format").map(|format| match format.as_str() {
-        "standard" => Format::Standard,
-        "raw" => Format::Raw,
-        _ => Format::Openclaw,
-    });
+    let format = reader.text("format").and_then(|word| Format::parse(&word));
+    let filter = reader.text("filter").and_then(|text| Filter::parse(&text).ok());
+    let body = reader.text("body").and_then(|text| Template::parse(&text).ok());
+    let text = reader.text("text").and_then(|text| Template::parse(&text).ok());
+    let chat_id = reader.text("chatId");
+    let agent_hook = reader.value("agentHook").map(|value| Box::new(agent_hook(&value)));
     let require_header = reader.text("requireHeader").map(|text| match text.split_once(':') {
         Some((name, value)) => (name.trim().to_owned(), Some(value.trim().to_owned())),
         None => (text.trim().to_owned(), None),
@@ -79,6 +81,11 @@ pub fn resolve_outbound(name: &Name, resource: &Resource, lookup: &dyn Lookup) -
             paused: paused?,
             headers,
             format: format?,
+            filter,
+            body,
+            text,
+            chat_id,
+            agent_hook,
             require_header,
             concurrency: concurrency?,
             rate_limit,
@@ -91,6 +98,28 @@ pub fn resolve_outbound(name: &Name, resource: &Resource, lookup: &dyn Lookup) -
         })
     })();
     reader.finish(outbound)
+}
+
+/// Every part was checked already: what is not there is absent.
+fn agent_hook(value: &Value) -> AgentHook {
+    let text = |name: &str| value.get(name).and_then(Value::as_text).map(str::to_owned);
+    let is = |name: &str, word: &str| value.get(name).and_then(Value::as_text) == Some(word);
+    AgentHook {
+        agent_id: text("agentId"),
+        conversation: is("session", "conversation"),
+        reply: is("reply", "channel"),
+        channel: text("channel"),
+        to: text("to"),
+        account_id: text("accountId"),
+        model: text("model"),
+        thinking: text("thinking"),
+        timeout_seconds: match value.get("timeoutSeconds") {
+            Some(Value::Integer(seconds)) => u32::try_from(*seconds).ok(),
+            _ => None,
+        },
+        wait: value.get("wait") == Some(&Value::Bool(true)),
+        message: text("message").and_then(|text| Template::parse(&text).ok()),
+    }
 }
 
 fn breaker(value: &Value) -> Option<Breaker> {

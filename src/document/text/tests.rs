@@ -61,6 +61,57 @@ fn scalars_are_those_of_yaml_1_2() {
 }
 
 #[test]
+fn a_closing_bracket_may_stand_where_the_key_does() {
+    let text = "\
+w:
+  a:
+    events: [
+      \"message.received\", # one
+      'x ] y'
+    ]
+    tls: {
+      \"cert\": \"./频\"
+    } # over
+    note: |
+      [
+      ]
+    folded: >-
+      }
+      b
+  b: [ { \"c\": [
+    \"d\"
+  ] } ]
+";
+    let value = json!({"w": {
+        "a": {
+            "events": ["message.received", "x ] y"], "tls": {"cert": "./频"}, "note": "[\n]\n", "folded": "} b",
+        },
+        "b": [{"c": ["d"]}],
+    }});
+    for text in [text.to_owned(), text.replace('\n', "\r\n")] {
+        assert_eq!(yaml(&text), value, "{text}");
+        let tree = read(&text, Format::Yaml).root.unwrap();
+        let a = tree.get("w").and_then(|w| w.get("a")).unwrap();
+        let written =
+            |key: &str| &text[a.get(key).unwrap().span().start as usize..a.get(key).unwrap().span().end as usize];
+        assert!(
+            written("events").starts_with('[') && written("events").ends_with(']'),
+            "{}",
+            written("events")
+        );
+        assert!(written("tls").ends_with('}'), "{}", written("tls"));
+    }
+    // What is wrong besides is shown where it stands.
+    let tree = read("a: [\n  \"x\"\n]\nb: *nowhere\n", Format::Yaml);
+    assert!(
+        tree.faults[0].fault.message.contains("unknown anchor"),
+        "{:?}",
+        tree.faults
+    );
+    assert!((13..24).contains(&tree.faults[0].span.start), "{:?}", tree.faults);
+}
+
+#[test]
 fn aliases_and_merge_keys_are_applied() {
     assert_eq!(yaml("a: &x {b: 1}\nc: *x\n"), json!({"a": {"b": 1}, "c": {"b": 1}}));
     assert_eq!(

@@ -9,6 +9,7 @@ use crate::document::settings::Encoding;
 use crate::inbound::normalise::Source;
 use crate::inbound::request::{Refusal, Request};
 use crate::inbound::signature;
+use crate::proof::Proof;
 use crate::secret::Secret;
 
 struct Basic {
@@ -58,12 +59,14 @@ impl Platform for Basic {
         self.naming.read(request, source)
     }
 
+    fn prove(&self, _: &Request, _: Timestamp) -> Proof {
+        let pair = self.pairs.first();
+        let text = pair.map(|pair| signature::encode(pair.expose_bytes(), Encoding::Base64));
+        Proof::token("authorization", text.map(|text| format!("Basic {text}")))
+    }
+
     fn sample(&self, sample: &SampleOf<'_>) -> Option<Sample> {
-        let mut headers = self.naming.sample_headers(sample);
-        if let Some(pair) = self.pairs.first() {
-            let text = signature::encode(pair.expose_bytes(), Encoding::Base64);
-            headers.push(("authorization".to_owned(), format!("Basic {text}")));
-        }
-        Some(Sample::json(super::sample_body(sample), headers))
+        let headers = self.naming.sample_headers(sample);
+        Some(Sample::proved(self, sample.now, super::sample_body(sample), headers))
     }
 }

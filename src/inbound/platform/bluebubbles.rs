@@ -8,6 +8,7 @@ use crate::inbound::form::{Form, write_form};
 use crate::inbound::json::{Json, OtherShape, quoted};
 use crate::inbound::normalise::{Attachment, Message, Source, unix_millis};
 use crate::inbound::request::{Answer, Refusal, Request};
+use crate::proof::Proof;
 use crate::secret::Secret;
 
 /// The parameters of the query that may carry the password.
@@ -57,6 +58,14 @@ impl Platform for BlueBubbles {
         Ok(Reading::one(event, Answer::empty()))
     }
 
+    fn prove(&self, _: &Request, _: Timestamp) -> Proof {
+        let secret = self.secrets.first();
+        Proof {
+            query: secret.map(|secret| Secret::new(write_form(&[("password", secret.expose())]))),
+            ..Proof::default()
+        }
+    }
+
     fn sample(&self, sample: &SampleOf<'_>) -> Option<Sample> {
         let body = format!(
             concat!(
@@ -67,14 +76,7 @@ impl Platform for BlueBubbles {
             text = quoted(sample.text),
             now = sample.now.as_millisecond()
         );
-        let password = self
-            .secrets
-            .first()
-            .map(|secret| Secret::new(write_form(&[("password", secret.expose())])));
-        Some(Sample {
-            query: password,
-            ..Sample::json(body, [])
-        })
+        Some(Sample::proved(self, sample.now, body, []))
     }
 }
 

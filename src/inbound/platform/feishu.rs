@@ -16,6 +16,7 @@ use crate::inbound::json::{Json, OtherShape, write_text};
 use crate::inbound::normalise::{Attachment, Message, Normalised, Source, unix_millis};
 use crate::inbound::request::{Answer, Refusal, Request};
 use crate::inbound::signature;
+use crate::proof::Proof;
 use crate::secret::Secret;
 
 const SIGNATURE: &str = "X-Lark-Signature";
@@ -201,6 +202,17 @@ impl Platform for Feishu {
         Ok(Reading::one(event(kind, key, &body, source), Answer::json("{}")))
     }
 
+    fn prove(&self, request: &Request, now: Timestamp) -> Proof {
+        let Some(key) = self.keys.first() else {
+            return Proof::default(); // its token is in the body
+        };
+        let timestamp = now.as_second().to_string();
+        let nonce = request.header(NONCE).ok().flatten().unwrap_or_else(|| request.hash());
+        let code = hex::encode(key.signature(&timestamp, nonce, &request.body));
+        let headers = [(TIMESTAMP, timestamp), (NONCE, nonce.to_owned()), (SIGNATURE, code)];
+        Proof::of(headers.map(|(name, value)| (name.to_owned(), value)))
+    }
+
     fn sample(&self, sample: &SampleOf<'_>) -> Option<Sample> {
         let quoted = |text: &str| {
             let mut out = String::new();
@@ -227,13 +239,8 @@ impl Platform for Feishu {
         getrandom::fill(&mut iv).ok()?;
         let encrypted = [iv.as_slice(), &key.aes.encrypt(&iv, plain.as_bytes(), BLOCK)].concat();
         let body = format!(r#"{{"encrypt":"{}"}}"#, signature::encode(&encrypted, Encoding::Base64));
-        let timestamp = sample.now.as_second().to_string();
-        let code = hex::encode(key.signature(&timestamp, sample.id, body.as_bytes()));
-        let headers = [(TIMESTAMP, timestamp), (NONCE, sample.id.to_owned()), (SIGNATURE, code)];
-        Some(Sample::json(
-            body,
-            headers.map(|(name, value)| (name.to_owned(), value)),
-        ))
+        let nonce = (NONCE.to_owned(), sample.id.to_owned());
+        Some(Sample::proved(self, sample.now, body, [nonce]))
     }
 }
 

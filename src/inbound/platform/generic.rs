@@ -10,6 +10,7 @@ use crate::document::settings::Encoding;
 use crate::inbound::normalise::Source;
 use crate::inbound::request::{Refusal, Request};
 use crate::inbound::signature::{self, HmacKey};
+use crate::proof::Proof;
 
 struct Generic {
     keys: Vec<HmacKey>,
@@ -135,19 +136,25 @@ impl Platform for Generic {
         self.naming.read(request, source)
     }
 
+    fn prove(&self, request: &Request, now: Timestamp) -> Proof {
+        let Some(key) = self.keys.first() else {
+            return Proof::default();
+        };
+        let timestamp = now.as_second().to_string();
+        let id = request
+            .header(&self.naming.id_header)
+            .ok()
+            .flatten()
+            .unwrap_or_default();
+        let code = key.sign(&self.signed(id, &timestamp, &request.body));
+        let code = format!("{}{}", self.prefix, signature::encode(&code, self.encoding));
+        let time = self.timestamp_header.as_ref().map(|name| (name.to_string(), timestamp));
+        Proof::of(time.into_iter().chain([(self.header.to_string(), code)]))
+    }
+
     fn sample(&self, sample: &SampleOf<'_>) -> Option<Sample> {
-        let body = super::sample_body(sample);
-        let mut headers = self.naming.sample_headers(sample);
-        let timestamp = sample.now.as_second().to_string();
-        if let Some(name) = &self.timestamp_header {
-            headers.push((name.to_string(), timestamp.clone()));
-        }
-        if let Some(key) = self.keys.first() {
-            let code = key.sign(&self.signed(sample.id, &timestamp, body.as_bytes()));
-            let code = signature::encode(&code, self.encoding);
-            headers.push((self.header.to_string(), format!("{}{code}", self.prefix)));
-        }
-        Some(Sample::json(body, headers))
+        let headers = self.naming.sample_headers(sample);
+        Some(Sample::proved(self, sample.now, super::sample_body(sample), headers))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::inbound::json::Json;
 use crate::inbound::normalise::{Normalised, Source};
 use crate::inbound::request::{Answer, Refusal, Request};
 use crate::inbound::signature::{self, HmacKey};
+use crate::proof::Proof;
 
 const SIGNATURE: &str = "X-Hub-Signature-256";
 const DELIVERY: &str = "X-GitHub-Delivery";
@@ -46,17 +47,19 @@ impl Platform for GitHub {
         Ok(Reading::one(event, Answer::empty()))
     }
 
+    fn prove(&self, request: &Request, _: Timestamp) -> Proof {
+        Proof::of(self.keys.first().map(|key| {
+            let code = hex::encode(key.sign(&[&request.body]));
+            (SIGNATURE.to_owned(), format!("sha256={code}"))
+        }))
+    }
+
     fn sample(&self, sample: &SampleOf<'_>) -> Option<Sample> {
-        let body = super::sample_body(sample);
-        let mut headers = vec![
+        let headers = [
             (EVENT.to_owned(), "ping".to_owned()),
             (DELIVERY.to_owned(), sample.id.to_owned()),
         ];
-        if let Some(key) = self.keys.first() {
-            let code = hex::encode(key.sign(&[body.as_bytes()]));
-            headers.push((SIGNATURE.to_owned(), format!("sha256={code}")));
-        }
-        Some(Sample::json(body, headers))
+        Some(Sample::proved(self, sample.now, super::sample_body(sample), headers))
     }
 }
 

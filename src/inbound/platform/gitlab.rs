@@ -13,6 +13,7 @@ use crate::inbound::normalise::Source;
 use crate::inbound::request::{Answer, Refusal, Request};
 use crate::inbound::signature::{self, HmacKey};
 use crate::inbound::standard_webhooks::{self, Trio};
+use crate::proof::Proof;
 use crate::secret::Secret;
 
 const TOKEN: &str = "X-Gitlab-Token";
@@ -81,18 +82,26 @@ impl Platform for GitLab {
         Ok(Reading::one(event, Answer::empty()))
     }
 
+    fn prove(&self, request: &Request, now: Timestamp) -> Proof {
+        let Some(secret) = self.secrets.first() else {
+            return Proof::default();
+        };
+        match request.header(standard_webhooks::ID) {
+            // It was signed, or is to be.
+            Ok(Some(id)) if is_signed(request).unwrap_or(false) || secret.expose().starts_with("whsec_") => {
+                Proof::of(standard_webhooks::signed_headers(id, now, &request.body, &self.keys))
+            }
+            _ => Proof::token(TOKEN, Some(secret.expose().to_owned())),
+        }
+    }
+
     fn sample(&self, sample: &SampleOf<'_>) -> Option<Sample> {
         let body = format!(r#"{{"object_kind":"test","message":{}}}"#, quoted(sample.text));
         let mut headers = vec![(RETRY.to_owned(), sample.id.to_owned())];
-        match self.secrets.first() {
-            Some(secret) if secret.expose().starts_with("whsec_") => {
-                headers.extend(standard_webhooks::signed_headers(
-                    sample.id, sample.now, &body, &self.keys,
-                ));
-            }
-            Some(secret) => headers.push((TOKEN.to_owned(), secret.expose().to_owned())),
-            None => {}
+        let signs = |secret: &Secret| secret.expose().starts_with("whsec_");
+        if self.secrets.first().is_some_and(signs) {
+            headers.push((standard_webhooks::ID.to_owned(), sample.id.to_owned()));
         }
-        Some(Sample::json(body, headers))
+        Some(Sample::proved(self, sample.now, body, headers))
     }
 }

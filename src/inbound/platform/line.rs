@@ -9,6 +9,7 @@ use crate::inbound::json::{Json, OtherShape, quoted};
 use crate::inbound::normalise::{Attachment, Message, Normalised, Source, unix_millis};
 use crate::inbound::request::{Answer, Refusal, Request};
 use crate::inbound::signature::{self, HmacKey};
+use crate::proof::Proof;
 
 const SIGNATURE: &str = "X-Line-Signature";
 
@@ -41,6 +42,13 @@ impl Platform for Line {
         Ok(Reading { events, answer })
     }
 
+    fn prove(&self, request: &Request, _: Timestamp) -> Proof {
+        Proof::of(self.keys.first().map(|key| {
+            let code = key.sign(&[&request.body]);
+            (SIGNATURE.to_owned(), signature::encode(&code, Encoding::Base64))
+        }))
+    }
+
     fn sample(&self, sample: &SampleOf<'_>) -> Option<Sample> {
         let body = format!(
             concat!(
@@ -53,11 +61,7 @@ impl Platform for Line {
             number = sample.number,
             text = quoted(sample.text)
         );
-        let proof = self.keys.first().map(|key| {
-            let code = key.sign(&[body.as_bytes()]);
-            (SIGNATURE.to_owned(), signature::encode(&code, Encoding::Base64))
-        });
-        Some(Sample::json(body, proof))
+        Some(Sample::proved(self, sample.now, body, []))
     }
 }
 

@@ -7,6 +7,7 @@ use crate::document::Inbound;
 use crate::inbound::json::{Json, OtherShape, quoted};
 use crate::inbound::normalise::{Attachment, Message, Source, unix_seconds_or_millis};
 use crate::inbound::request::{Answer, Refusal, Request};
+use crate::proof::Proof;
 use crate::secret::Secret;
 
 struct Mattermost {
@@ -48,6 +49,10 @@ impl Platform for Mattermost {
         };
         // Mattermost shows an error where a slash command is answered with nothing.
         Ok(Reading::one(event, Answer::json("{}")))
+    }
+
+    fn prove(&self, request: &Request, _: Timestamp) -> Proof {
+        super::with_token(&self.secrets, request)
     }
 
     fn sample(&self, sample: &SampleOf<'_>) -> Option<Sample> {

@@ -37,13 +37,16 @@ use futures_util::future::BoxFuture;
 use http::HeaderName;
 use jiff::Timestamp;
 
-use super::form::Form;
+use super::form::{Form, write_form};
 use super::json::Json;
 use super::jwt::{Expected, Verifier};
 use super::normalise::{Normalised, Source};
 use super::request::{Answer, Refusal, Request};
+pub use super::sample::Sample;
+pub(super) use super::sample::SampleOf;
 use super::signature::{self, TOLERANCE};
 use crate::document::Inbound;
+use crate::proof::Proof;
 use crate::secret::Secret;
 
 /// A platform, set up with one route's keys. Everything here is synchronous and pure but [`Platform::learn`].
@@ -65,6 +68,11 @@ pub(super) trait Platform: Send + Sync + 'static {
     /// Headers that carry a fixed token, beside `authorization`: never stored.
     fn credential_headers(&self) -> Vec<HeaderName> {
         Vec::new()
+    }
+
+    /// Whether `authorization` is a signature of its own time and not a token that stays: then it is stored.
+    fn signs_authorization(&self) -> bool {
+        false
     }
 
     /// Query parameters that carry a fixed token: never stored.
@@ -96,6 +104,13 @@ pub(super) trait Platform: Send + Sync + 'static {
         None
     }
 
+    /// What proves a stored request now, by the first of the keys. Nothing: it proves itself as it was received, or only the
+    /// platform has the key.
+    fn prove(&self, request: &Request, now: Timestamp) -> Proof {
+        let _ = (request, now);
+        Proof::default()
+    }
+
     /// A request as the platform would send it, rightly signed. `None`: only the platform has the key.
     fn sample(&self, sample: &SampleOf<'_>) -> Option<Sample>;
 }
@@ -125,61 +140,6 @@ impl Reading {
         Self {
             events: vec![event],
             answer,
-        }
-    }
-}
-
-/// What a sample is made of.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct SampleOf<'a> {
-    /// Unique: the delivery's id, where the platform has one.
-    pub(super) id: &'a str,
-    /// A unique number, for platforms whose ids are numbers.
-    pub(super) number: u64,
-    /// The message's text.
-    pub(super) text: &'a str,
-    /// The signed time.
-    pub(super) now: Timestamp,
-}
-
-/// A signed request for `openclaw webhooks test NAME --inbound`; its method is POST.
-#[derive(Clone)]
-pub struct Sample {
-    /// What follows the path after a `?`, encoded, where the platform proves itself there; it may carry the secret.
-    pub query: Option<Secret>,
-    /// Its headers.
-    pub headers: Vec<(String, Secret)>,
-    /// Its body; it may hold the secret.
-    pub body: String,
-}
-
-impl std::fmt::Debug for Sample {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sample")
-            .field("query", &self.query)
-            .field("headers", &self.headers)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Sample {
-    /// A JSON body and the headers that prove it.
-    fn json(body: String, headers: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self::of("application/json", body, headers)
-    }
-
-    /// A form and the headers that prove it.
-    fn form(body: String, headers: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self::of("application/x-www-form-urlencoded", body, headers)
-    }
-
-    fn of(content_type: &str, body: String, headers: impl IntoIterator<Item = (String, String)>) -> Self {
-        let mut all = vec![("content-type".to_owned(), Secret::new(content_type))];
-        all.extend(headers.into_iter().map(|(name, value)| (name, Secret::new(value))));
-        Self {
-            query: None,
-            headers: all,
-            body,
         }
     }
 }
@@ -293,6 +253,31 @@ fn token_in_body(secrets: &[Secret], request: &Request) -> Result<(), Refusal> {
     match body.filled("token") {
         Ok(Some(token)) => fixed_token(secrets, token, "the body"),
         _ => Err(Refusal::signature("the body has no token")),
+    }
+}
+
+/// The body with the token that was cut out of it, first.
+fn with_token(secrets: &[Secret], request: &Request) -> Proof {
+    let Some(secret) = secrets.first() else {
+        return Proof::default();
+    };
+    let token = secret.expose();
+    let body = if request.is_form() {
+        let token = write_form(&[("token", token)]);
+        [token.as_bytes(), b"&", &request.body].concat()
+    } else {
+        let rest = request.body.trim_ascii_start().strip_prefix(b"{").unwrap_or_default();
+        let comma: &[u8] = if rest.trim_ascii_start().starts_with(b"}") {
+            b""
+        } else {
+            b","
+        };
+        let token = format!("{{\"token\":{}", super::json::quoted(token));
+        [token.as_bytes(), comma, rest].concat()
+    };
+    Proof {
+        body: Some(body.into()),
+        ..Proof::default()
     }
 }
 

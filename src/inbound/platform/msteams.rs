@@ -30,6 +30,10 @@ pub(super) fn build(settings: &Inbound) -> Result<Box<dyn Platform>, FieldError>
 }
 
 impl Platform for Teams {
+    fn signs_authorization(&self) -> bool {
+        true
+    }
+
     fn verify(&self, request: &Request, now: Timestamp) -> Result<(), Refusal> {
         let tokens = super::set_up(self.tokens.as_ref())?;
         tokens.verify(super::credentials(request, "Bearer")?, now, |claims, key| {

@@ -10,6 +10,7 @@ use crate::inbound::json::{Json, write_text};
 use crate::inbound::normalise::{Normalised, Source};
 use crate::inbound::request::{Answer, Refusal, Request};
 use crate::inbound::standard_webhooks;
+use crate::proof::Proof;
 
 struct OpenClaw {
     proof: DeliveryProof,
@@ -46,18 +47,23 @@ impl Platform for OpenClaw {
         Ok(Reading::one(event, Answer::empty()))
     }
 
+    fn prove(&self, request: &Request, now: Timestamp) -> Proof {
+        let Ok(Some(id)) = request.header(standard_webhooks::ID) else {
+            return Proof::default();
+        };
+        let mut headers = standard_webhooks::signed_headers(id, now, &request.body, self.proof.trio_keys());
+        let signature = self.proof.sign_body(&request.body);
+        headers.extend(signature.map(|signature| (SIGNATURE.to_owned(), signature)));
+        Proof::of(headers)
+    }
+
     fn sample(&self, sample: &SampleOf<'_>) -> Option<Sample> {
         let at = crate::clock::rfc3339_seconds(sample.now);
         let mut body = format!(r#"{{"event":"webhook.test","timestamp":"{at}","data":{{"message":"#);
         write_text(&mut body, sample.text);
         body.push_str("}}");
-        let mut headers = standard_webhooks::signed_headers(sample.id, sample.now, &body, self.proof.trio_keys());
-        headers.extend(
-            self.proof
-                .sign_body(body.as_bytes())
-                .map(|signature| (SIGNATURE.to_owned(), signature)),
-        );
-        Some(Sample::json(body, headers))
+        let id = (standard_webhooks::ID.to_owned(), sample.id.to_owned());
+        Some(Sample::proved(self, sample.now, body, [id]))
     }
 }
 

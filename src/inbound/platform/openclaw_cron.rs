@@ -7,6 +7,7 @@ use crate::document::Inbound;
 use crate::inbound::json::quoted;
 use crate::inbound::normalise::Source;
 use crate::inbound::request::{Answer, Refusal, Request};
+use crate::proof::Proof;
 use crate::secret::Secret;
 
 struct OpenClawCron {
@@ -35,6 +36,14 @@ impl Platform for OpenClawCron {
         Ok(Reading::one(source.webhook(&kind, Some(key), &body), Answer::empty()))
     }
 
+    fn prove(&self, _: &Request, _: Timestamp) -> Proof {
+        let secret = self.secrets.first();
+        Proof::token(
+            "authorization",
+            secret.map(|secret| format!("Bearer {}", secret.expose())),
+        )
+    }
+
     fn sample(&self, sample: &SampleOf<'_>) -> Option<Sample> {
         let body = format!(
             r#"{{"jobId":{id},"runAtMs":{now},"action":"test","summary":{text}}}"#,
@@ -42,10 +51,6 @@ impl Platform for OpenClawCron {
             now = sample.now.as_millisecond(),
             text = quoted(sample.text)
         );
-        let token = self
-            .secrets
-            .first()
-            .map(|secret| ("authorization".to_owned(), format!("Bearer {}", secret.expose())));
-        Some(Sample::json(body, token))
+        Some(Sample::proved(self, sample.now, body, []))
     }
 }

@@ -8,6 +8,7 @@ use crate::document::settings::Encoding;
 use crate::inbound::normalise::Source;
 use crate::inbound::request::{Answer, Refusal, Request};
 use crate::inbound::signature::{self, HmacKey};
+use crate::proof::Proof;
 
 const SIGNATURE: &str = "X-Shopify-Hmac-Sha256";
 const TOPIC: &str = "X-Shopify-Topic";
@@ -37,16 +38,18 @@ impl Platform for Shopify {
         Ok(Reading::one(source.webhook(kind, Some(key), &body), Answer::empty()))
     }
 
+    fn prove(&self, request: &Request, _: Timestamp) -> Proof {
+        Proof::of(self.keys.first().map(|key| {
+            let code = signature::encode(&key.sign(&[&request.body]), Encoding::Base64);
+            (SIGNATURE.to_owned(), code)
+        }))
+    }
+
     fn sample(&self, sample: &SampleOf<'_>) -> Option<Sample> {
-        let body = super::sample_body(sample);
-        let mut headers = vec![
+        let headers = [
             (TOPIC.to_owned(), "webhook/test".to_owned()),
             (ID.to_owned(), sample.id.to_owned()),
         ];
-        if let Some(key) = self.keys.first() {
-            let code = signature::encode(&key.sign(&[body.as_bytes()]), Encoding::Base64);
-            headers.push((SIGNATURE.to_owned(), code));
-        }
-        Some(Sample::json(body, headers))
+        Some(Sample::proved(self, sample.now, super::sample_body(sample), headers))
     }
 }

@@ -12,6 +12,7 @@ use crate::inbound::json::{Json, OtherShape, write_text};
 use crate::inbound::normalise::{Attachment, Message, Normalised, Source, unix_seconds};
 use crate::inbound::request::{Answer, Refusal, Request};
 use crate::inbound::signature::{self, HmacKey};
+use crate::proof::Proof;
 
 const SIGNATURE: &str = "X-Slack-Signature";
 const TIMESTAMP: &str = "X-Slack-Request-Timestamp";
@@ -74,6 +75,16 @@ impl Platform for Slack {
         Ok(Reading::one(event, Answer::empty()))
     }
 
+    fn prove(&self, request: &Request, now: Timestamp) -> Proof {
+        let Some(key) = self.keys.first() else {
+            return Proof::default();
+        };
+        let timestamp = now.as_second().to_string();
+        let code = key.sign(&[b"v0:", timestamp.as_bytes(), b":", &request.body]);
+        let code = format!("v0={}", hex::encode(code));
+        Proof::of([(TIMESTAMP.to_owned(), timestamp), (SIGNATURE.to_owned(), code)])
+    }
+
     fn sample(&self, sample: &SampleOf<'_>) -> Option<Sample> {
         let seconds = sample.now.as_second();
         let mut body = String::from(r#"{"type":"event_callback","event_id":"#);
@@ -83,13 +94,7 @@ impl Platform for Slack {
         body.push_str(r#","text":"#);
         write_text(&mut body, sample.text);
         body.push_str("}}");
-        let timestamp = seconds.to_string();
-        let proof = self.keys.first().map(|key| {
-            let code = key.sign(&[b"v0:", timestamp.as_bytes(), b":", body.as_bytes()]);
-            format!("v0={}", hex::encode(code))
-        });
-        let headers = proof.map(|proof| [(TIMESTAMP.to_owned(), timestamp), (SIGNATURE.to_owned(), proof)]);
-        Some(Sample::json(body, headers.into_iter().flatten()))
+        Some(Sample::proved(self, sample.now, body, []))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::inbound::normalise::Source;
 use crate::inbound::request::{Answer, Refusal, Request};
 use crate::inbound::signature::{self, HmacKey};
 use crate::inbound::standard_webhooks::{self, Trio};
+use crate::proof::Proof;
 
 struct Standard {
     keys: Vec<HmacKey>,
@@ -62,12 +63,31 @@ impl Platform for Standard {
         Ok(Reading::one(source.webhook(kind, Some(key), &body), Answer::empty()))
     }
 
+    fn prove(&self, request: &Request, now: Timestamp) -> Proof {
+        let named = |name| request.header(name).ok().flatten();
+        // Ed25519: only the sender has the key.
+        if self.keys.is_empty() {
+            return Proof::default();
+        }
+        if let (Some(id), None) = (named("svix-id"), named(standard_webhooks::SIGNATURE)) {
+            let headers = standard_webhooks::signed_headers(id, now, &request.body, &self.keys);
+            return Proof::of(
+                headers
+                    .into_iter()
+                    .map(|(name, value)| (name.replace("webhook-", "svix-"), value)),
+            );
+        }
+        match named(standard_webhooks::ID) {
+            Some(id) => Proof::of(standard_webhooks::signed_headers(id, now, &request.body, &self.keys)),
+            None => Proof::default(),
+        }
+    }
+
     fn sample(&self, sample: &SampleOf<'_>) -> Option<Sample> {
         if self.keys.is_empty() {
             return None;
         }
-        let body = super::sample_body(sample);
-        let headers = standard_webhooks::signed_headers(sample.id, sample.now, &body, &self.keys);
-        Some(Sample::json(body, headers))
+        let id = (standard_webhooks::ID.to_owned(), sample.id.to_owned());
+        Some(Sample::proved(self, sample.now, super::sample_body(sample), [id]))
     }
 }

@@ -10,6 +10,7 @@ use crate::inbound::json::Json;
 use crate::inbound::normalise::Source;
 use crate::inbound::request::{Answer, Refusal, Request};
 use crate::inbound::signature::{self, HmacKey};
+use crate::proof::Proof;
 
 const SIGNATURE: &str = "Stripe-Signature";
 
@@ -69,13 +70,15 @@ impl Platform for Stripe {
         Ok(Reading::one(source.webhook(kind, Some(key), &body), Answer::empty()))
     }
 
-    fn sample(&self, sample: &SampleOf<'_>) -> Option<Sample> {
-        let body = super::sample_body(sample);
-        let timestamp = sample.now.as_second().to_string();
-        let proof = self.keys.first().map(|key| {
-            let code = hex::encode(key.sign(&[timestamp.as_bytes(), b".", body.as_bytes()]));
+    fn prove(&self, request: &Request, now: Timestamp) -> Proof {
+        Proof::of(self.keys.first().map(|key| {
+            let timestamp = now.as_second().to_string();
+            let code = hex::encode(key.sign(&[timestamp.as_bytes(), b".", &request.body]));
             (SIGNATURE.to_owned(), format!("t={timestamp},v1={code}"))
-        });
-        Some(Sample::json(body, proof))
+        }))
+    }
+
+    fn sample(&self, sample: &SampleOf<'_>) -> Option<Sample> {
+        Some(Sample::proved(self, sample.now, super::sample_body(sample), []))
     }
 }

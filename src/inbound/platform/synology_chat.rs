@@ -9,6 +9,7 @@ use crate::inbound::form::write_form;
 use crate::inbound::json::{Json, OtherShape};
 use crate::inbound::normalise::{Message, Source, unix_millis};
 use crate::inbound::request::{Answer, Refusal, Request};
+use crate::proof::Proof;
 use crate::secret::Secret;
 
 struct SynologyChat {
@@ -42,6 +43,10 @@ impl Platform for SynologyChat {
             Err(OtherShape) => source.webhook("unknown", Some(key), &body),
         };
         Ok(Reading::one(event, Answer::status(StatusCode::NO_CONTENT)))
+    }
+
+    fn prove(&self, request: &Request, _: Timestamp) -> Proof {
+        super::with_token(&self.secrets, request)
     }
 
     fn sample(&self, sample: &SampleOf<'_>) -> Option<Sample> {

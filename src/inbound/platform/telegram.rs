@@ -10,6 +10,7 @@ use crate::document::Inbound;
 use crate::inbound::json::{Json, OtherShape};
 use crate::inbound::normalise::{Attachment, Message, Source, unix_seconds};
 use crate::inbound::request::{Answer, Refusal, Request};
+use crate::proof::Proof;
 use crate::secret::Secret;
 
 const TOKEN: &str = "X-Telegram-Bot-Api-Secret-Token";
@@ -75,6 +76,10 @@ impl Platform for Telegram {
         Ok(Reading::one(event, Answer::empty()))
     }
 
+    fn prove(&self, _: &Request, _: Timestamp) -> Proof {
+        Proof::token(TOKEN, self.secrets.first().map(|secret| secret.expose().to_owned()))
+    }
+
     fn sample(&self, sample: &SampleOf<'_>) -> Option<Sample> {
         let mut body = format!(
             concat!(
@@ -86,11 +91,7 @@ impl Platform for Telegram {
         );
         crate::inbound::json::write_text(&mut body, sample.text);
         body.push_str("}}");
-        let token = self
-            .secrets
-            .first()
-            .map(|secret| (TOKEN.to_owned(), secret.expose().to_owned()));
-        Some(Sample::json(body, token))
+        Some(Sample::proved(self, sample.now, body, []))
     }
 }
 

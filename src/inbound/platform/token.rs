@@ -7,6 +7,7 @@ use super::{FieldError, Naming, Platform, Reading, Sample, SampleOf};
 use crate::document::Inbound;
 use crate::inbound::normalise::Source;
 use crate::inbound::request::{Refusal, Request};
+use crate::proof::Proof;
 use crate::secret::Secret;
 
 struct Token {
@@ -46,14 +47,15 @@ impl Platform for Token {
         self.naming.read(request, source)
     }
 
+    fn prove(&self, _: &Request, _: Timestamp) -> Proof {
+        Proof::of(self.secrets.first().map(|secret| match &self.header {
+            Some(name) => (name.to_string(), secret.expose().to_owned()),
+            None => ("authorization".to_owned(), format!("Bearer {}", secret.expose())),
+        }))
+    }
+
     fn sample(&self, sample: &SampleOf<'_>) -> Option<Sample> {
-        let mut headers = self.naming.sample_headers(sample);
-        if let Some(secret) = self.secrets.first() {
-            headers.push(match &self.header {
-                Some(name) => (name.to_string(), secret.expose().to_owned()),
-                None => ("authorization".to_owned(), format!("Bearer {}", secret.expose())),
-            });
-        }
-        Some(Sample::json(super::sample_body(sample), headers))
+        let headers = self.naming.sample_headers(sample);
+        Some(Sample::proved(self, sample.now, super::sample_body(sample), headers))
     }
 }

@@ -8,6 +8,7 @@ use crate::document::Inbound;
 use crate::inbound::json::{Json, OtherShape, quoted};
 use crate::inbound::normalise::{Attachment, Message, Source, unix_seconds_or_millis};
 use crate::inbound::request::{Answer, Refusal, Request};
+use crate::proof::Proof;
 use crate::secret::Secret;
 
 const TOKEN: &str = "X-Bot-Api-Secret-Token";
@@ -69,6 +70,10 @@ impl Platform for Zalo {
         Ok(Reading::one(event, Answer::empty()))
     }
 
+    fn prove(&self, _: &Request, _: Timestamp) -> Proof {
+        Proof::token(TOKEN, self.secrets.first().map(|secret| secret.expose().to_owned()))
+    }
+
     fn sample(&self, sample: &SampleOf<'_>) -> Option<Sample> {
         let body = format!(
             concat!(
@@ -80,11 +85,7 @@ impl Platform for Zalo {
             id = quoted(sample.id),
             now = sample.now.as_millisecond()
         );
-        let token = self
-            .secrets
-            .first()
-            .map(|secret| (TOKEN.to_owned(), secret.expose().to_owned()));
-        Some(Sample::json(body, token))
+        Some(Sample::proved(self, sample.now, body, []))
     }
 }
 

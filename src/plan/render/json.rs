@@ -5,7 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::document::Diagnostic;
+use crate::document::{Diagnostic, Severity};
+use crate::plan::impact::Impact;
 use crate::plan::{Action, Change, FieldChange, Held, Plan, Summary};
 
 /// The form's version: members may be added within 1.x.
@@ -39,6 +40,9 @@ pub struct PlanDocument {
     /// Warnings, and what *prepare* found.
     #[serde(default)]
     pub diagnostics: Vec<DiagnosticRow>,
+    /// What it would have meant for stored events, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impact: Option<Impact>,
 }
 
 /// What made a plan.
@@ -191,7 +195,16 @@ impl PlanDocument {
             held: None,
             not_checked: Vec::new(),
             diagnostics: Vec::new(),
+            impact: None,
         }
+    }
+
+    /// The same with what is wrong with its document, or may be; notes are `validate`'s alone.
+    #[must_use]
+    pub fn with_diagnostics(mut self, found: &[Diagnostic]) -> Self {
+        let told = found.iter().filter(|found| found.severity != Severity::Note);
+        self.diagnostics = told.map(DiagnosticRow::from).collect();
+        self
     }
 
     /// Whether there is nothing to do.

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use super::text::{field_lines, headline, symbol, visible};
-use super::{ChangeRow, PlanDocument};
+use super::{ChangeRow, PlanDocument, impact};
 use crate::plan::Action;
 use crate::plan::saved::short;
 
@@ -18,6 +18,9 @@ pub const MAX_BYTES: usize = 60_000;
 
 /// Deletes are listed in at most half of the comment.
 const DELETES_END: usize = 30_000;
+
+/// The impact is listed up to here.
+const IMPACT_END: usize = 45_000;
 
 /// Changes are listed up to here: the fence and the line after them need the rest.
 const CHANGES_END: usize = MAX_BYTES - 1000;
@@ -69,6 +72,7 @@ pub fn render(plan: &PlanDocument) -> String {
     push_notes(&mut out, "Diagnostics", diagnostics);
     push_notes(&mut out, "Not checked here", plan.not_checked.iter().cloned());
 
+    push_impact(&mut out, plan);
     left_out += push_changes(&mut out, plan);
     if left_out > 0 {
         let _ = writeln!(
@@ -116,6 +120,24 @@ fn push_notes(out: &mut String, title: &str, notes: impl Iterator<Item = String>
     if notes.len() > NOTES_MAX {
         let _ = writeln!(out, "- and {} more", notes.len() - NOTES_MAX);
     }
+}
+
+/// What it would have meant, as one block.
+fn push_impact(out: &mut String, plan: &PlanDocument) {
+    let Some(impact) = &plan.impact else { return };
+    let mut block = String::new();
+    let mut lines = impact::lines(impact);
+    while let Some(line) = lines.next() {
+        let line = cut(&line, LINE_MAX);
+        if out.len() + block.len() + line.len() > IMPACT_END {
+            let _ = writeln!(block, "({} more lines are left out here)", 1 + lines.count());
+            break;
+        }
+        let _ = writeln!(block, "{line}");
+    }
+    let fence = "`".repeat(longest_run(&block).max(2) + 1);
+    let headline = impact::headline(impact);
+    let _ = write!(out, "\n**Impact**\n\n{headline}\n\n{fence}text\n{block}{fence}\n");
 }
 
 /// Everything but deletes, as one block that GitHub colours. Returns how many did not fit.

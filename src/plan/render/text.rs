@@ -5,7 +5,7 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 use serde_json::Value as Json;
 
-use super::{ChangeRow, DiagnosticRow, FieldRow, PlanDocument};
+use super::{ChangeRow, DiagnosticRow, FieldRow, PlanDocument, impact};
 use crate::document::mask::MASK;
 use crate::plan::Action;
 
@@ -48,6 +48,12 @@ pub fn render(plan: &PlanDocument, colour: bool) -> String {
         out.push('\n');
     }
     let _ = writeln!(out, "{}", paint.with(BOLD, &verdict(plan)));
+    if let Some(impact) = &plan.impact {
+        let _ = writeln!(out, "\n{}", paint.with(BOLD, &impact::headline(impact)));
+        for line in impact::lines(impact) {
+            let _ = writeln!(out, "  {line}");
+        }
+    }
     if !plan.drift.is_empty() {
         let _ = writeln!(
             out,

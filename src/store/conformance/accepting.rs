@@ -3,9 +3,11 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
+use serde_json::value::RawValue;
+
 use super::*;
 use crate::clock::ManualClock;
-use crate::store::{Retention, StoreError, Wake};
+use crate::store::{Replay, Retention, StoreError, Wake};
 
 pub(crate) async fn an_event_that_matches_nobody_is_stored(bed: &dyn Bed) {
     let desk = Desk::open(bed).await;
@@ -48,6 +50,79 @@ pub(crate) async fn each_sender_that_is_subscribed_is_owed_the_event(bed: &dyn B
         owed.push(desk.owed(key).await);
     }
     assert_eq!(owed, [3, 2, 1, 1, 0, 0]);
+}
+
+pub(crate) async fn a_sender_of_requests_gets_each_once_and_no_test(bed: &dyn Bed) {
+    let desk = Desk::open(bed).await;
+    let mut change = put("forward", None, &["message.*"], Some(&["line"]));
+    if let SenderChange::Put { subscription, .. } = &mut change {
+        subscription.per_request = true;
+    }
+    let forward = desk.change(change, T0).await.unwrap();
+    let each = desk.put("each", &["*"]).await;
+    let desk = desk.reopen(bed).await;
+    let of_request = |events| Append {
+        request: Some(request("line")),
+        ..append(events, T0)
+    };
+    let from = |event_name| event_from(event_name, "line");
+    let key = |key| keyed(from("message.received"), "line", key, T0 + HOUR);
+    // Three of one request, the first of which it does not want; repeats of two of them beside a new one.
+    let wanted = key("1");
+    let id = wanted.event.id.to_string();
+    let first = vec![new(from("webhook.received")), wanted, key("2")];
+    desk.store.append(of_request(first)).await.unwrap();
+    assert_eq!((desk.owed(forward).await, desk.owed(each).await), (1, 3));
+    desk.store.append(of_request(vec![key("1"), key("2")])).await.unwrap();
+    assert_eq!(desk.owed(forward).await, 1, "a repeat is no request");
+    desk.store
+        .append(of_request(vec![key("1"), key("3"), key("4")]))
+        .await
+        .unwrap();
+    assert_eq!((desk.owed(forward).await, desk.owed(each).await), (2, 5));
+    // Test traffic, and what nobody asked for.
+    let test = Event {
+        test: true,
+        ..from("message.received")
+    };
+    desk.store.append(of_request(vec![new(test)])).await.unwrap();
+    desk.append(from("message.sent"), T0).await;
+    assert_eq!((desk.owed(forward).await, desk.owed(each).await), (2, 7));
+    // A replay gives each request once as well.
+    for owed in desk.all(forward, T0 + 1).await {
+        desk.delivered(&owed, T0 + 1).await;
+    }
+    let replay = Replay {
+        sender: Some(forward),
+        now_ms: T0 + 2,
+        ..Replay::default()
+    };
+    assert_eq!(desk.store.replay(replay).await.unwrap(), 2);
+    let again = desk.all(forward, T0 + 2).await;
+    assert_eq!((again.len(), ids(&again)[0]), (2, id.as_str()));
+}
+
+pub(crate) async fn an_append_to_one_sender_is_owed_to_it_alone(bed: &dyn Bed) {
+    let desk = Desk::open(bed).await;
+    let all = desk.put("all", &["*"]).await;
+    let other = desk.put("other", &["channel.connected"]).await;
+    let gone = desk.put("gone", &["*"]).await;
+    desk.change(remove("gone"), T0).await;
+    for to in [other, gone] {
+        let append = Append {
+            to: Some(to),
+            ..append(vec![new(event_from("message.sent", "telegram"))], T0)
+        };
+        desk.store.append(append).await.unwrap();
+    }
+    let desk = desk.reopen(bed).await;
+    assert_eq!(
+        (desk.owed(all).await, desk.owed(other).await, desk.owed(gone).await),
+        (0, 1, 0)
+    );
+    assert_eq!(desk.stored().await, 2);
+    let figures = desk.store.route_figures("telegram", T0 - HOUR).await.unwrap();
+    assert_eq!(figures.messages, 0, "no message of the route's");
 }
 
 pub(crate) async fn a_repeat_gets_the_first_events_id_and_makes_nothing(bed: &dyn Bed) {
@@ -231,6 +306,11 @@ pub(crate) async fn a_full_store_refuses_appends_and_lets_deliveries_go_on(bed: 
         assert!(stored < 100, "the bound is never reached");
     };
     assert!(matches!(refused, StoreError::Full(_)), "{refused}");
+    let space = desk.store.space();
+    assert!(
+        space.full && space.used_bytes >= space.max_bytes && space.max_bytes > 0,
+        "{space:?}"
+    );
     assert_eq!(desk.owed(sender).await, stored);
     for owed in desk.all(sender, T0).await {
         desk.delivered(&owed, T0).await;
@@ -242,12 +322,39 @@ pub(crate) async fn a_full_store_refuses_appends_and_lets_deliveries_go_on(bed: 
     };
     let retained = desk.store.retain(retention, T0 + 2 * HOUR).await.unwrap();
     assert_eq!(retained.events, stored);
+    desk.all(sender, T0).await;
+    let space = desk.store.space();
+    assert!(!space.full && space.used_bytes < space.max_bytes, "{space:?}");
     // Room again, and the key of the one that was refused is not burnt.
     let one = append(
         vec![keyed(big(), "r", &stored.to_string(), T0 + 9 * HOUR)],
         T0 + 2 * HOUR,
     );
     assert_eq!(duplicates(&desk.store.append(one).await.unwrap()), [false]);
+}
+
+pub(crate) async fn the_sender_that_an_event_is_about_is_owed_nothing_of_it(bed: &dyn Bed) {
+    let desk = Desk::open(bed).await;
+    let about = desk.put("about", &["gateway.*", "*"]).await;
+    let other = desk.put("other", &["gateway.sender.failing"]).await;
+    let mut failing = event("gateway.sender.failing");
+    failing.data = RawValue::from_string(r#"{"sender":"about"}"#.to_owned()).unwrap();
+    let id = failing.id.as_str().to_owned();
+    desk.append(failing, T0).await;
+    assert_eq!((desk.owed(about).await, desk.owed(other).await), (0, 1));
+    let replay = |event_id| Replay {
+        event_id,
+        now_ms: T0,
+        ..Replay::default()
+    };
+    desk.store.replay(replay(None)).await.unwrap();
+    assert_eq!(desk.owed(about).await, 0, "a replay keeps to it");
+    // Whoever names the event and the sender means it.
+    let named = Replay {
+        sender: Some(about),
+        ..replay(Some(id))
+    };
+    assert_eq!(desk.store.replay(named).await.unwrap(), 1);
 }
 
 #[derive(Default)]

@@ -47,6 +47,8 @@ macro_rules! conformance {
         conformance!(@ $bed;
             an_event_that_matches_nobody_is_stored
             each_sender_that_is_subscribed_is_owed_the_event
+            a_sender_of_requests_gets_each_once_and_no_test
+            an_append_to_one_sender_is_owed_to_it_alone
             a_repeat_gets_the_first_events_id_and_makes_nothing
             an_expired_key_is_forgotten
             a_key_that_comes_twice_in_one_append_is_one_event
@@ -55,6 +57,7 @@ macro_rules! conformance {
             an_event_comes_back_as_it_was
             an_append_that_fails_leaves_nothing_and_harms_nobody
             a_full_store_refuses_appends_and_lets_deliveries_go_on
+            the_sender_that_an_event_is_about_is_owed_nothing_of_it
             new_work_wakes_its_senders_once
             appends_follow_the_commit_before_them
             the_oldest_due_is_claimed_first
@@ -78,6 +81,8 @@ macro_rules! conformance {
             a_suspension_survives_until_it_is_lifted
             the_fingerprint_key_stays
             dead_letters_are_replayed_and_go_when_delivered
+            what_a_template_failed_on_is_owed_anew_when_the_sender_changes
+            an_event_that_is_named_is_replayed_past_the_filter
             stored_events_are_replayed_by_time_and_subscription
             one_event_is_replayed_whatever_the_subscription
             replays_keep_the_order_of_lanes
@@ -91,6 +96,7 @@ macro_rules! conformance {
             notes_are_kept_with_the_attempts
             events_are_listed_newest_first
             a_story_tells_each_senders_part
+            a_request_comes_back_as_it_was
             figures_of_a_sender
             figures_of_a_route
         );
@@ -272,6 +278,7 @@ pub(crate) fn append(events: Vec<NewEvent>, now_ms: i64) -> Append {
     Append {
         request: None,
         events,
+        to: None,
         now_ms,
     }
 }
@@ -294,8 +301,19 @@ pub(crate) fn put(sender: &str, previous: Option<&str>, patterns: &[&str], from:
         subscription: Subscription {
             events: patterns.iter().map(|p| EventPattern::parse(p).unwrap()).collect(),
             from: from.map(|names| names.iter().map(|n| name(n)).collect()),
+            per_request: false,
         },
+        changed: false,
     }
+}
+
+/// The same sender with other settings.
+pub(crate) fn changed(sender: &str, patterns: &[&str]) -> SenderChange {
+    let mut change = put(sender, None, patterns, None);
+    if let SenderChange::Put { changed, .. } = &mut change {
+        *changed = true;
+    }
+    change
 }
 
 pub(crate) fn remove(sender: &str) -> SenderChange {

@@ -128,3 +128,66 @@ pub(crate) async fn replays_keep_the_order_of_lanes(bed: &dyn Bed) {
     desk.delivered(&head[0], T0 + HOUR).await;
     assert_eq!(ids(&desk.claim(key, T0 + HOUR, 10, Ordering::Session).await), [&second]);
 }
+
+pub(crate) async fn what_a_template_failed_on_is_owed_anew_when_the_sender_changes(bed: &dyn Bed) {
+    let desk = Desk::open(bed).await;
+    let (a, b) = (desk.put("a", &["*"]).await, desk.put("b", &["*"]).await);
+    let sent = desk.messages(3, T0).await;
+    for key in [a, b] {
+        let owed = desk.all(key, T0 + 10).await;
+        // One of them had been tried, under a template that could be made.
+        desk.retry(&owed[0], T0 + 10, T0 + 20).await;
+        let again = desk.all(key, T0 + 20).await;
+        desk.give_up(&again[0], DeadReason::Template).await;
+        desk.give_up(&owed[1], DeadReason::Template).await;
+        desk.give_up(&owed[2], DeadReason::Status).await;
+    }
+    // A start with the same document, then a change of one of them.
+    desk.change(put("a", None, &["*"], None), T0 + HOUR).await;
+    assert_eq!(desk.owed(a).await, 0);
+    desk.change(changed("a", &["*"]), T0 + HOUR).await;
+    let desk = desk.reopen(bed).await;
+    let owed = desk.all(a, T0 + HOUR).await;
+    assert_eq!(ids(&owed), sent[..2]);
+    let first = (owed[0].owed_since_ms, owed[0].filter_passed, owed[0].attempts > 0);
+    let second = (owed[1].owed_since_ms, owed[1].filter_passed, owed[1].attempts);
+    assert_eq!(
+        first,
+        (T0 + HOUR, true, true),
+        "it passed the filter before its first attempt"
+    );
+    assert_eq!(second, (T0 + HOUR, false, 0));
+    for (key, owed, dead) in [(a, 2, 1), (b, 0, 3)] {
+        let figures = desk.store.sender_figures(key).await.unwrap();
+        assert_eq!((figures.owed, figures.dead), (owed, dead));
+    }
+    desk.delivered(&owed[1], T0 + HOUR).await;
+    desk.give_up(&owed[0], DeadReason::Template).await;
+    let figures = desk.store.sender_figures(a).await.unwrap();
+    assert_eq!((figures.owed, figures.dead), (0, 2));
+}
+
+pub(crate) async fn an_event_that_is_named_is_replayed_past_the_filter(bed: &dyn Bed) {
+    let desk = Desk::open(bed).await;
+    let a = desk.put("a", &["*"]).await;
+    let sent = desk.messages(2, T0).await;
+    for owed in desk.all(a, T0 + 10).await {
+        desk.settle(&owed, None, Outcome::Filtered).await;
+    }
+    let named = Replay {
+        event_id: Some(sent[1].clone()),
+        ..replay(a)
+    };
+    assert_eq!(desk.store.replay(named).await.unwrap(), 1);
+    assert_eq!(
+        desk.store.replay(replay(a)).await.unwrap(),
+        1,
+        "the other one, without its name"
+    );
+    let owed = desk.all(a, T0 + HOUR).await;
+    let passed: Vec<_> = owed.iter().map(|owed| owed.filter_passed).collect();
+    assert_eq!(
+        (ids(&owed), passed),
+        (vec![sent[0].as_str(), &sent[1]], vec![false, true])
+    );
+}

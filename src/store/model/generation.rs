@@ -135,6 +135,8 @@ pub enum SenderChange {
         previous: Option<Name>,
         /// What it gets.
         subscription: Subscription,
+        /// Whether its entry changed: then dead letters that its filter or template made are owed anew.
+        changed: bool,
     },
     /// The sender is gone: new events stop, what is owed stays until [`super::Store::close_sender`].
     Remove {
@@ -150,10 +152,12 @@ pub struct Subscription {
     pub events: Vec<EventPattern>,
     /// Only those made by these inbound webhooks; `None`: by any, or by none.
     pub from: Option<Vec<Name>>,
+    /// Only the first of these of each request, and none of test traffic: what is delivered is the request.
+    pub per_request: bool,
 }
 
 impl Subscription {
-    /// Whether a sender with this subscription gets the event.
+    /// Whether a sender with this subscription gets the event. Of one that is `per_request` it gets the first of a request.
     #[must_use]
     pub fn wants(&self, event: &Event) -> bool {
         self.events.iter().any(|pattern| pattern.matches(&event.name))

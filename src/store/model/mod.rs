@@ -29,6 +29,9 @@ pub struct Append {
     pub request: Option<RawRequest>,
     /// Its events, in order; at most 10,000.
     pub events: Vec<NewEvent>,
+    /// Owed to this sender alone, whatever it subscribes to, and counted as no route's message; `None`: to all that
+    /// subscribe.
+    pub to: Option<SenderKey>,
     /// When it was accepted.
     pub now_ms: i64,
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::SenderKey;
+use super::{RawRequest, SenderKey, Seq};
 use crate::event::Name;
 
 /// One page of a listing, newest first.
@@ -184,6 +184,19 @@ pub struct StoryRequest {
     pub verified: bool,
 }
 
+/// A stored request with its place in the log.
+#[derive(Debug, Clone)]
+pub struct StoredRequest {
+    /// Its first event's place.
+    pub first: Seq,
+    /// Its last event's place; all from `first` on are its own.
+    pub last: Seq,
+    /// When it was accepted.
+    pub at_ms: i64,
+    /// The request.
+    pub request: RawRequest,
+}
+
 /// One sender's part in a [`Story`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -289,6 +302,17 @@ pub struct Totals {
     pub bytes: u64,
     /// Route notes that were dropped because the writer was behind.
     pub notes_dropped: u64,
+}
+
+/// How much room the store has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes in use, free pages left out; kept up while there is a bound.
+    pub used_bytes: u64,
+    /// `store.maxBytes` as it is in force; 0: no bound.
+    pub max_bytes: u64,
+    /// The last append was refused for lack of room: the bound is reached, or the disk is full.
+    pub full: bool,
 }
 
 /// Asks that events be delivered (again).

@@ -1,5 +1,6 @@
 //! Accepting: a request, its events, their keys and what is owed for them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
@@ -8,7 +9,7 @@ use super::row::{self, Id, StoredId};
 use super::senders::Senders;
 use super::staged::Staged;
 use crate::event::Event;
-use crate::store::{Append, Appended, DedupeKey, RawRequest, Result, RouteNote};
+use crate::store::{Append, Appended, DedupeKey, RawRequest, Result, RouteNote, SenderKey};
 
 /// Route notes that are kept: the newest.
 const ROUTE_LOG: i64 = 100_000;
@@ -17,6 +18,7 @@ const ROUTE_LOG: i64 = 100_000;
 pub(super) struct Arrived {
     request: Option<RawRequest>,
     events: Vec<(Arc<Event>, Option<DedupeKey>)>,
+    to: Option<SenderKey>,
     now_ms: i64,
     /// About what it holds in memory.
     pub(super) bytes: usize,
@@ -33,6 +35,7 @@ impl From<Append> for Arrived {
                 .into_iter()
                 .map(|new| (Arc::new(new.event), new.key))
                 .collect(),
+            to: append.to,
             now_ms: append.now_ms,
             bytes: request + events,
         }
@@ -50,6 +53,7 @@ pub(super) fn append(
     let now_ms = arrived.now_ms;
     let mut first = None;
     let mut keys = Vec::new();
+    let mut served = HashSet::new();
     let mut appended = Vec::with_capacity(arrived.events.len());
     for (event, key) in &arrived.events {
         if let Some(key) = key
@@ -78,7 +82,22 @@ pub(super) fn append(
             arrived.request.is_some().then_some(first),
             event.data.get(),
         ))?;
-        senders.matching(event, &mut keys);
+        match arrived.to {
+            // Nobody would deliver for a sender that is gone.
+            Some(key) => {
+                keys.clear();
+                keys.extend(
+                    senders
+                        .get(key)
+                        .filter(|sender| sender.removed_ms.is_none())
+                        .map(|_| key),
+                );
+            }
+            None => {
+                senders.matching(event, &mut keys);
+                senders.once_a_request(event, arrived.request.is_some(), &mut served, &mut keys);
+            }
+        }
         if !keys.is_empty() {
             let lane = row::lane(event.session.as_deref(), seq);
             let mut owe = conn.prepare_cached(
@@ -97,6 +116,7 @@ pub(super) fn append(
         }
         if let Some(source) = &event.source
             && !event.test
+            && arrived.to.is_none()
         {
             staged.message(source, now_ms);
         }

@@ -14,7 +14,8 @@ use super::staged::Staged;
 use super::writer::Engine;
 use crate::event::{Name, Ordering};
 use crate::store::{
-    Cause, Commit, Committed, Generation, NewGeneration, Result, SenderChange, SenderKey, StoreError, Subscription,
+    Cause, Commit, Committed, DeadReason, Generation, NewGeneration, Result, SenderChange, SenderKey, StoreError,
+    Subscription,
 };
 
 /// Generations that are kept.
@@ -87,8 +88,12 @@ pub(super) fn commit(engine: &mut Engine, prepared: &Prepared) -> Result<Committ
                     name,
                     previous,
                     subscription,
+                    changed,
                 } => {
                     let key = changes.put(conn, name, previous.as_ref(), subscription, staged)?;
+                    if *changed {
+                        changes.owe_anew(conn, key, DeadReason::Template, staged)?;
+                    }
                     keys.push((name.clone(), key));
                 }
                 SenderChange::Remove { name } => {
@@ -147,8 +152,8 @@ impl Changes<'_> {
         }
         let (events, sources) = row::subscription_columns(subscription);
         let Some(key) = found else {
-            conn.prepare_cached("INSERT INTO senders(name, events, sources) VALUES(?1, ?2, ?3)")?
-                .execute((name.as_str(), events, sources))?;
+            conn.prepare_cached("INSERT INTO senders(name, events, sources, per_request) VALUES(?1, ?2, ?3, ?4)")?
+                .execute((name.as_str(), events, sources, subscription.per_request))?;
             let key = SenderKey(conn.last_insert_rowid());
             let sender = Sender {
                 name: name.clone(),
@@ -170,9 +175,9 @@ impl Changes<'_> {
             return Ok(key);
         }
         conn.prepare_cached(
-            "UPDATE senders SET name = ?2, events = ?3, sources = ?4, removed_ms = NULL WHERE key = ?1",
+            "UPDATE senders SET name = ?2, events = ?3, sources = ?4, per_request = ?5, removed_ms = NULL WHERE key = ?1",
         )?
-        .execute((key.0, name.as_str(), events, sources))?;
+        .execute((key.0, name.as_str(), events, sources, subscription.per_request))?;
         if was.name != *name && self.active(&was.name) == Some(key) {
             self.names.insert(was.name.clone(), None);
         }
@@ -195,30 +200,48 @@ impl Changes<'_> {
             )?
             .query_row((name.as_str(), self.now_ms - UNDELETE_MS), |row| row.get(0))
             .optional()?;
-        let Some(key) = key else { return Ok(None) };
-        let laned = self.sender(SenderKey(key)).is_some_and(|s| s.laned);
-        let mut back = conn.prepare_cached(
-            "INSERT OR IGNORE INTO owed(seq, sender, lane, due_ms, attempts, since_ms, passed)
-             SELECT dead.seq, dead.sender, ?3, max(?2, 1), dead.attempts, dead.since_ms, dead.passed
-             FROM dead WHERE seq = ?4 AND sender = ?1",
-        )?;
-        let mut seqs = conn
-            .prepare_cached("SELECT seq FROM dead INDEXED BY dead_sender WHERE sender = ?1 AND reason = 'deleted'")?;
+        let Some(key) = key.map(SenderKey) else { return Ok(None) };
+        self.owe_anew(conn, key, DeadReason::Deleted, staged)?;
+        staged.wake.push(key);
+        Ok(Some(key))
+    }
+
+    /// Makes dead letters of one reason owed again. What was not sent because of a template begins a new age; what a deletion
+    /// ended goes on where it was.
+    fn owe_anew(&self, conn: &Connection, key: SenderKey, reason: DeadReason, staged: &mut Staged) -> Result<()> {
+        let mut seqs =
+            conn.prepare_cached("SELECT seq FROM dead INDEXED BY dead_sender WHERE sender = ?1 AND reason = ?2")?;
         let seqs: Vec<i64> = seqs
-            .query_map([key], |row| row.get(0))?
+            .query_map((key.0, reason.as_str()), |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
+        if seqs.is_empty() {
+            return Ok(());
+        }
+        let laned = self.sender(key).is_some_and(|s| s.laned);
+        let since = match reason {
+            DeadReason::Deleted => "dead.since_ms",
+            _ => "?2",
+        };
+        let mut back = conn.prepare_cached(&format!(
+            "INSERT OR IGNORE INTO owed(seq, sender, lane, due_ms, attempts, since_ms, passed)
+             SELECT dead.seq, dead.sender, ?3, max(?2, 1), dead.attempts, {since}, dead.passed
+             FROM dead WHERE seq = ?4 AND sender = ?1"
+        ))?;
         for seq in &seqs {
             let lane = lane_of(conn, *seq)?;
-            let owed = back.execute((key, self.now_ms, lane, seq))?;
-            staged.owed(SenderKey(key), i64::try_from(owed).expect("0 or 1"));
+            let owed = back.execute((key.0, self.now_ms, lane, seq))?;
+            staged.owed(key, i64::try_from(owed).expect("0 or 1"));
             if laned {
-                super::append::add_to_lane(conn, key, lane, *seq)?;
+                super::append::add_to_lane(conn, key.0, lane, *seq)?;
             }
         }
-        conn.execute("DELETE FROM dead WHERE sender = ?1 AND reason = 'deleted'", [key])?;
-        staged.dead(SenderKey(key), -i64::try_from(seqs.len()).expect("a count of rows"));
-        staged.wake.push(SenderKey(key));
-        Ok(Some(SenderKey(key)))
+        conn.execute(
+            "DELETE FROM dead WHERE sender = ?1 AND reason = ?2",
+            (key.0, reason.as_str()),
+        )?;
+        staged.dead(key, -i64::try_from(seqs.len()).expect("a count of rows"));
+        staged.wake.push(key);
+        Ok(())
     }
 
     fn remove(&mut self, conn: &Connection, name: &Name) -> Result<Option<SenderKey>> {

@@ -1,5 +1,7 @@
 //! Putting back, dropping, cleaning up, copying and checking. Long work is done in slices, so that appends come in between.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension};
 
 use super::append::add_to_lane;
@@ -106,14 +108,16 @@ pub(super) fn replay_slice(engine: &mut Engine, replay: &Replay, from: i64) -> R
     let since_ms = replay.since_ms.unwrap_or(i64::MIN);
     let (staged, (owed, next)) = super::writer::in_transaction(&engine.conn, |conn, staged| {
         let mut owed = 0;
+        // An event that is named is sent whatever the sender subscribes to, and whatever its filter says.
+        let named = replay.event_id.is_some() && replay.sender.is_some();
         let mut put = |staged: &mut Staged, key: SenderKey, seq: i64| -> Result<()> {
             let lane = lane_of(conn, seq)?;
             let new = conn
                 .prepare_cached(
                     "INSERT OR IGNORE INTO owed(seq, sender, lane, due_ms, attempts, since_ms, passed)
-                     VALUES(?1, ?2, ?3, max(?4, 1), 0, ?4, 0)",
+                     VALUES(?1, ?2, ?3, max(?4, 1), 0, ?4, ?5)",
                 )?
-                .execute((seq, key.0, lane, replay.now_ms))?;
+                .execute((seq, key.0, lane, replay.now_ms, named))?;
             if new == 1 {
                 if senders.get(key).is_some_and(|s| s.laned) {
                     add_to_lane(conn, key.0, lane, seq)?;
@@ -148,11 +152,13 @@ pub(super) fn replay_slice(engine: &mut Engine, replay: &Replay, from: i64) -> R
             }
         } else {
             let mut find = conn.prepare_cached(concat!(
-                "SELECT id, name, ts_us, source, session, traceparent, test, data, at_ms, seq",
+                "SELECT id, name, ts_us, source, session, traceparent, test, data, at_ms, seq, request",
                 " FROM events WHERE seq >= ?1 ORDER BY seq LIMIT ?2"
             ))?;
             let mut rows = find.query((from, limit))?;
             let mut wanting = Vec::new();
+            // Of a request that two slices share, its senders may get it twice.
+            let (mut request, mut served) = (None, HashSet::new());
             while let Some(row) = rows.next()? {
                 seen += 1;
                 let (event, at_ms) = row::event(row)?;
@@ -162,8 +168,12 @@ pub(super) fn replay_slice(engine: &mut Engine, replay: &Replay, from: i64) -> R
                     continue;
                 }
                 senders.matching(&event, &mut wanting);
-                // An event that is named is sent whatever the sender subscribes to.
-                let named = replay.event_id.is_some() && replay.sender.is_some();
+                let of: Option<i64> = row.get(10)?;
+                if of.is_none() || of != request {
+                    served.clear();
+                    request = of;
+                }
+                senders.once_a_request(&event, of.is_some(), &mut served, &mut wanting);
                 for key in &targets {
                     if named || wanting.binary_search(key).is_ok() {
                         put(staged, *key, seq)?;

@@ -90,6 +90,22 @@ pub(super) fn headers(request: &RawRequest) -> Vec<u8> {
     bytes
 }
 
+/// What [`headers`] wrote.
+pub(super) fn read_headers(bytes: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
+    let lines = bytes.strip_suffix(b"\n").unwrap_or_default();
+    if lines.is_empty() {
+        return bytes.is_empty().then(Vec::new);
+    }
+    lines
+        .split(|byte| *byte == b'\n')
+        .map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let name = std::str::from_utf8(&line[..colon]).ok()?;
+            Some((name.to_owned(), line[colon + 1..].to_vec()))
+        })
+        .collect()
+}
+
 /// The lane of a delivery: positive for a session, one's own and negative without.
 pub(super) fn lane(session: Option<&str>, seq: i64) -> i64 {
     match session {
@@ -129,8 +145,8 @@ pub(super) fn subscription_columns(subscription: &Subscription) -> (String, Opti
     (patterns.join(" "), sources)
 }
 
-/// A subscription from its two columns.
-pub(super) fn subscription(events: &str, sources: Option<&str>) -> Result<Subscription> {
+/// A subscription from its columns.
+pub(super) fn subscription(events: &str, sources: Option<&str>, per_request: bool) -> Result<Subscription> {
     let damaged = || StoreError::Damaged("a sender's subscription is not what was written".into());
     let events = events.split_ascii_whitespace();
     Ok(Subscription {
@@ -145,5 +161,6 @@ pub(super) fn subscription(events: &str, sources: Option<&str>) -> Result<Subscr
                     .collect::<Result<_>>()
             })
             .transpose()?,
+        per_request,
     })
 }

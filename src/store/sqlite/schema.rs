@@ -57,7 +57,7 @@ CREATE TABLE keys(
   PRIMARY KEY(scope, key)) WITHOUT ROWID;
 CREATE TABLE senders(
   key INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, removed_ms INTEGER, suspended TEXT, events TEXT NOT NULL,
-  sources TEXT, laned INTEGER NOT NULL DEFAULT 0);
+  sources TEXT, per_request INTEGER NOT NULL DEFAULT 0, laned INTEGER NOT NULL DEFAULT 0);
 CREATE UNIQUE INDEX senders_name ON senders(name) WHERE removed_ms IS NULL;
 CREATE INDEX senders_removed ON senders(name, removed_ms) WHERE removed_ms IS NOT NULL;
 CREATE TABLE owed(

@@ -1,6 +1,6 @@
 //! The senders in memory: who gets an event is answered without the database.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -30,6 +30,8 @@ pub(super) struct Senders {
     active: HashMap<Name, SenderKey>,
     /// By the source that is asked for; `None`: any source, or none.
     index: HashMap<Option<Name>, Patterns>,
+    /// Those that get requests, not events.
+    per_request: HashSet<SenderKey>,
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +44,7 @@ struct Patterns {
 impl Senders {
     pub(super) fn load(conn: &Connection) -> Result<Self> {
         let mut senders = Self::default();
-        let mut all = conn.prepare("SELECT key, name, removed_ms, events, sources, laned FROM senders")?;
+        let mut all = conn.prepare("SELECT key, name, removed_ms, events, sources, laned, per_request FROM senders")?;
         let mut rows = all.query([])?;
         while let Some(row) = rows.next()? {
             let name: String = row.get(1)?;
@@ -51,7 +53,7 @@ impl Senders {
             let sender = Sender {
                 name: Name::parse(&name)
                     .map_err(|_| StoreError::Damaged("a sender's name is not what was written".into()))?,
-                subscription: row::subscription(&events, sources.as_deref())?,
+                subscription: row::subscription(&events, sources.as_deref(), row.get(6)?)?,
                 removed_ms: row.get(2)?,
                 laned: row.get(5)?,
                 ordering: Ordering::None,
@@ -89,12 +91,16 @@ impl Senders {
             self.each_set(&sender.subscription, |set| {
                 set.insert(key);
             });
+            if sender.subscription.per_request {
+                self.per_request.insert(key);
+            }
         }
         self.all.insert(key, sender);
     }
 
     pub(super) fn forget(&mut self, key: SenderKey) {
         let Some(old) = self.all.remove(&key) else { return };
+        self.per_request.remove(&key);
         if self.active.get(&old.name) == Some(&key) {
             self.active.remove(&old.name);
         }
@@ -140,9 +146,40 @@ impl Senders {
                 }
             }
         }
+        if let Some(about) = about(event).and_then(|name| self.active(&name)) {
+            into.retain(|key| *key != about);
+        }
         into.sort_unstable();
         into.dedup();
     }
+
+    /// Of those that get an event, leaves out the ones that get requests and have this one already (`served`), or never get
+    /// it: nobody asked (`of_request`), or it is a test.
+    pub(super) fn once_a_request(
+        &self,
+        event: &Event,
+        of_request: bool,
+        served: &mut HashSet<SenderKey>,
+        keys: &mut Vec<SenderKey>,
+    ) {
+        if !self.per_request.is_empty() {
+            keys.retain(|key| !self.per_request.contains(key) || (of_request && !event.test && served.insert(*key)));
+        }
+    }
+}
+
+/// The sender that one of the gateway's own events is about: it is not told of itself, or it would be told that it could
+/// not be told.
+fn about(event: &Event) -> Option<Name> {
+    #[derive(serde::Deserialize)]
+    struct About {
+        sender: String,
+    }
+    if !event.name.is_gateways_own() {
+        return None;
+    }
+    let about: About = serde_json::from_str(event.data.get()).ok()?;
+    Name::parse(&about.sender).ok()
 }
 
 #[cfg(test)]
@@ -184,6 +221,7 @@ mod tests {
                 let subscription = Subscription {
                     events: patterns.iter().map(|p| EventPattern::parse(p).unwrap()).collect(),
                     from: from.as_ref().map(|names| names.iter().map(|n| Name::parse(n).unwrap()).collect()),
+                    per_request: false,
                 };
                 let wants = subscription.wants(&event);
                 let sender = Sender {

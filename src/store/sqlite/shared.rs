@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::staged::Change;
-use crate::store::{Result, RouteNote, SenderKey, StoreError, Wake};
+use crate::store::{Result, RouteNote, SenderKey, Space, StoreError, Wake};
 
 /// Appends that wait at most.
 const APPENDS: usize = 8192;
@@ -28,6 +28,7 @@ pub(super) struct Shared {
     waiting: Mutex<(usize, usize)>,
     notes: Mutex<Vec<RouteNote>>,
     pub(super) notes_dropped: AtomicU64,
+    space: Mutex<Space>,
     wake: RwLock<Option<Arc<dyn Wake>>>,
 }
 
@@ -59,6 +60,14 @@ impl Shared {
         let mut waiting = lock(&self.waiting);
         waiting.0 -= 1;
         waiting.1 -= bytes;
+    }
+
+    pub(super) fn space(&self) -> Space {
+        *lock(&self.space)
+    }
+
+    pub(super) fn set_space(&self, set: impl FnOnce(&mut Space)) {
+        set(&mut lock(&self.space));
     }
 
     /// Keeps a note for the writer; true: it is the first, so the writer must be told.

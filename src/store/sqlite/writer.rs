@@ -106,6 +106,7 @@ impl Engine {
             Ok(())
         };
         self.conn.wal_hook(Some(hook)).expect("the connection is open");
+        let _ = self.full();
         let mut closing = None;
         let mut later: Vec<Command> = Vec::new();
         loop {
@@ -128,8 +129,12 @@ impl Engine {
             }
             later.extend(self.look(turn.looks).into_iter().rev());
             self.write(turn.writes);
-            for work in turn.alone {
-                work(&mut self);
+            if !turn.alone.is_empty() {
+                for work in turn.alone {
+                    work(&mut self);
+                }
+                // Retention may have made room, or brought another bound.
+                let _ = self.full();
             }
             self.flush_notes();
             self.checkpointer.after_commit(&self.conn, log_pages.load(Relaxed));
@@ -218,6 +223,7 @@ impl Engine {
         }
         match result {
             Ok(results) => {
+                self.note_room(&writes, &results);
                 for (write, done) in writes.into_iter().zip(results) {
                     match (write, done) {
                         (Write::Append(arrived, reply), done) => {
@@ -234,6 +240,9 @@ impl Engine {
                 }
             }
             Err(error) => {
+                if matches!(error, StoreError::Full(_)) {
+                    self.shared.set_space(|space| space.full = true);
+                }
                 for write in writes {
                     match write {
                         Write::Append(arrived, reply) => {
@@ -246,6 +255,18 @@ impl Engine {
                     }
                 }
             }
+        }
+    }
+
+    /// Whether the last append of a group found room.
+    fn note_room(&self, writes: &[Write], results: &[Result<Done>]) {
+        let appends = writes
+            .iter()
+            .zip(results)
+            .filter(|(write, _)| matches!(write, Write::Append(..)));
+        if let Some((_, done)) = appends.last() {
+            let full = matches!(done, Err(StoreError::Full(_)));
+            self.shared.set_space(|space| space.full = full);
         }
     }
 
@@ -329,6 +350,7 @@ impl Engine {
     /// The bytes in use, where they have reached the bound.
     fn full(&self) -> Result<Option<u64>> {
         if self.max_bytes == 0 {
+            self.shared.set_space(|space| space.max_bytes = 0);
             return Ok(None);
         }
         let pragma =
@@ -336,6 +358,11 @@ impl Engine {
         // Free pages inside the file are room: a store that was full takes events again when retention has made room.
         let pages = pragma("PRAGMA page_count")?.saturating_sub(pragma("PRAGMA freelist_count")?);
         let bytes = pages * pragma("PRAGMA page_size")?;
+        self.shared.set_space(|space| {
+            space.used_bytes = bytes;
+            space.max_bytes = self.max_bytes;
+            space.full &= bytes >= self.max_bytes;
+        });
         Ok((bytes >= self.max_bytes).then_some(bytes))
     }
 

@@ -1,5 +1,7 @@
 //! The real binary in a directory of its own, real receivers on ports of their own, and nothing that sleeps "long enough".
 
+mod authority;
+mod bytes;
 pub mod console;
 mod receiver;
 mod request;
@@ -11,6 +13,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+pub use authority::Authority;
+pub use bytes::{ByteReceiver, Connection};
 pub use receiver::{Behaviour, Received, Receiver};
 pub use request::{Answer, KeptAlive, Request};
 
@@ -204,6 +208,44 @@ impl Gateway {
             .envs(self.env.iter().map(|(k, v)| (k, v)))
             .output()
             .unwrap()
+    }
+
+    /// Publishes events through the API: each a name and data.
+    #[track_caller]
+    pub fn publish(&self, event: &str, data: &serde_json::Value) -> String {
+        let answer = self.post("/v1/events", &serde_json::json!({ "event": event, "data": data }));
+        assert_eq!(answer.status, 202, "{}", answer.text());
+        answer.json()["events"][0]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// What a sender's log says of its attempts, oldest first; at least `n`.
+    #[track_caller]
+    pub fn attempts(&self, sender: &str, n: usize) -> Vec<serde_json::Value> {
+        eventually(&format!("{n} attempts of {sender}"), || {
+            let logs = self.json(&format!("/v1/logs?sender={sender}&limit=1000"));
+            let mut items = logs["items"].as_array().unwrap().clone();
+            items.reverse();
+            Some(items).filter(|items| items.len() >= n)
+        })
+    }
+
+    /// The dead letters, newest first; at least `n`.
+    #[track_caller]
+    pub fn dead(&self, n: usize) -> Vec<serde_json::Value> {
+        eventually(&format!("{n} dead letters"), || {
+            let dead = self.json("/v1/dead?limit=1000");
+            Some(dead["items"].as_array().unwrap().clone()).filter(|items| items.len() >= n)
+        })
+    }
+
+    /// A condition of the gateway, once it has this reason.
+    #[track_caller]
+    pub fn condition(&self, kind: &str, reason: &str) -> serde_json::Value {
+        eventually(&format!("condition {kind} with reason {reason}"), || {
+            let status = self.status();
+            let mut conditions = status["conditions"].as_array().unwrap().iter();
+            conditions.find(|c| c["type"] == kind && c["reason"] == reason).cloned()
+        })
     }
 
     /// A signal by name: `TERM`, `HUP`, `STOP`.

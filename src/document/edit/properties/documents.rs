@@ -400,7 +400,8 @@ impl Maker<'_> {
             2 => {
                 self.line(indent, &format!("{field}: [{tail}"), owner, false);
                 let inner = indent + self.step;
-                self.line(inner, "message.received,", owner, false);
+                let first = self.random.pick(&["message.received,", "\"message.received\","]);
+                self.line(inner, first, owner, false);
                 let tail = self.trailing("#");
                 self.line(inner, &format!("'no'{tail}"), owner, false);
                 self.line(indent, "]", owner, false);

@@ -1,5 +1,7 @@
 //! YAML 1.2 on the events of saphyr-parser: docs/decisions/001-yaml-reader.md.
 
+mod brackets; // closing brackets where the key stands
+mod faults; // what is wrong with the text itself
 mod places;
 mod scalar;
 
@@ -7,6 +9,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
+use faults::too_deep;
 use places::Places;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 use scalar::{Plain, plain};
@@ -15,9 +18,29 @@ use super::node::{Data, Entry, Merged, Node, Str, offset};
 use super::{Code, Fault, Lines, Located, MAX_DEPTH, MAX_REPLAYED_BYTES, Tree};
 
 pub(super) fn read(text: &str) -> Tree<'_> {
+    let reading = read_shown(text, text, Vec::new());
+    if reading.stuck_at_bracket
+        && let Some(tree) = brackets::read(text)
+    {
+        return tree;
+    }
+    reading.tree
+}
+
+/// What came of a reading.
+struct Reading<'a> {
+    tree: Tree<'a>,
+    /// The parser wants a closing bracket deeper.
+    stuck_at_bracket: bool,
+    /// The lines of block scalars, from 0; only where lines are padded.
+    block_scalars: Vec<Range<usize>>,
+}
+
+/// Reads `text`. The parser is shown the same text with a blank before each of the `padded` lines.
+fn read_shown<'a>(text: &'a str, shown: &str, padded: Vec<usize>) -> Reading<'a> {
     let mut builder = Builder {
         text,
-        places: Places::new(text),
+        places: Places::new(text, padded),
         frames: Vec::new(),
         anchors: HashMap::new(),
         open_anchors: Vec::new(),
@@ -26,12 +49,19 @@ pub(super) fn read(text: &str) -> Tree<'_> {
         documents: 0,
         faults: Vec::new(),
         tags: Vec::new(),
+        block_scalars: Vec::new(),
     };
-    let mut parser = Parser::new_from_str(text);
+    let mut parser = Parser::new_from_str(shown);
+    let mut stuck_at_bracket = false;
     while let Some(event) = parser.next_event() {
         let step = match event {
             Ok((event, span)) => builder.take(event, span),
-            Err(error) => Err(builder.syntax(&error)),
+            Err(error) => {
+                let located = builder.syntax(&error);
+                let written = &text[located.span.start as usize..];
+                stuck_at_bracket = error.info() == "invalid indentation" && written.starts_with([']', '}']);
+                Err(located)
+            }
         };
         if let Err(located) = step {
             builder.root = None;
@@ -44,10 +74,14 @@ pub(super) fn read(text: &str) -> Tree<'_> {
         builder.faults.push(Located::new(fault, 0..0));
         builder.root = None;
     }
-    Tree {
-        root: builder.root,
-        faults: builder.faults,
-        tags: builder.tags,
+    Reading {
+        tree: Tree {
+            root: builder.root,
+            faults: builder.faults,
+            tags: builder.tags,
+        },
+        stuck_at_bracket,
+        block_scalars: builder.block_scalars,
     }
 }
 
@@ -96,12 +130,13 @@ struct Builder<'a> {
     documents: usize,
     faults: Vec<Located>,
     tags: Vec<(Range<u32>, String)>,
+    block_scalars: Vec<Range<usize>>,
 }
 
 type Step = Result<(), Located>;
 
 impl<'a> Builder<'a> {
-    fn take(&mut self, event: Event<'a>, span: Span) -> Step {
+    fn take(&mut self, event: Event<'_>, span: Span) -> Step {
         match event {
             Event::DocumentStart(_) => {
                 self.documents += 1;
@@ -113,14 +148,18 @@ impl<'a> Builder<'a> {
                 Ok(())
             }
             Event::Scalar(text, style, anchor, tag) => {
+                if self.places.is_padded() && matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+                    // Markers count lines from 1.
+                    self.block_scalars.push(span.start.line() - 1..span.end.line());
+                }
                 let range = self.places.scalar(span, style, anchor > 0 || tag.is_some());
                 if anchor == 0 && tag.is_none() && self.wants_key() {
                     let merge = style == ScalarStyle::Plain && text == "<<";
-                    let text = self.string(text.into_owned(), &range, style);
+                    let text = self.string(&text, &range, style);
                     self.key(text, range, merge);
                     return Ok(());
                 }
-                let data = self.scalar(text.into_owned(), style, tag.as_deref(), &range);
+                let data = self.scalar(&text, style, tag.as_deref(), &range);
                 let node = Node {
                     at: range.start,
                     end: range.end,
@@ -382,7 +421,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn string(&self, text: String, range: &Range<u32>, style: ScalarStyle) -> Str<'a> {
+    fn string(&self, text: &str, range: &Range<u32>, style: ScalarStyle) -> Str<'a> {
         let written = &self.text[range.start as usize..range.end as usize];
         let written = match style {
             ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => {
@@ -397,7 +436,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn scalar(&mut self, text: String, style: ScalarStyle, tag: Option<&Tag>, range: &Range<u32>) -> Data<'a> {
+    fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, range: &Range<u32>) -> Data<'a> {
         let core = tag.map(|tag| (tag.is_yaml_core_schema(), tag.suffix.as_str()));
         match core {
             None if style == ScalarStyle::Plain => {}
@@ -409,7 +448,7 @@ impl<'a> Builder<'a> {
                 return Data::Text(self.string(text, range, style));
             }
         }
-        match plain(&text) {
+        match plain(text) {
             Plain::Null => Data::Null,
             Plain::Bool(b) => Data::Bool(b),
             Plain::Integer(n) => Data::Integer(n),
@@ -427,44 +466,6 @@ impl<'a> Builder<'a> {
                 .map_or(0, |blank| blank + 1)
         });
         offset(tag)..range.end
-    }
-
-    fn syntax(&mut self, error: &saphyr_parser::ScanError) -> Located {
-        // A fault at the end is shown at the last thing that was written.
-        let at = self
-            .places
-            .byte(*error.marker())
-            .min(offset(self.text.trim_end().len()));
-        if error.info().contains("recursion limit") {
-            return too_deep(at..at); // the scanner looks ahead, with a bound of its own
-        }
-        let mut fault = Fault::new(Code::Syntax, lower_first(error.info()));
-        let line = self.places.lines.line_of(self.text, at);
-        let indent = self.text[line]
-            .split(|c: char| !c.is_whitespace())
-            .next()
-            .unwrap_or_default();
-        if indent.contains('\t') {
-            fault = fault.hint("YAML does not allow tabs as indentation: use spaces");
-        }
-        Located::new(fault, at..at)
-    }
-}
-
-fn too_deep(range: Range<u32>) -> Located {
-    Located::new(
-        Fault::new(Code::Limit, format!("nested more than {MAX_DEPTH} levels deep")),
-        range,
-    )
-}
-
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    match (chars.next(), chars.next()) {
-        (Some(first), second) if second.is_none_or(char::is_lowercase) => {
-            first.to_lowercase().chain(second).chain(chars).collect()
-        }
-        _ => text.to_owned(),
     }
 }
 

@@ -13,36 +13,45 @@ use super::Lines;
 pub(super) struct Places<'a> {
     text: &'a str,
     pub(super) lines: Lines,
+    /// Lines, from 0, that the parser sees with a blank before them.
+    padded: Vec<usize>,
     line: usize,
     column: usize,
     byte: usize,
 }
 
 impl<'a> Places<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(super) fn new(text: &'a str, padded: Vec<usize>) -> Self {
         Self {
             text,
             lines: Lines::new(text),
+            padded,
             line: 0,
             column: 0,
             byte: 0,
         }
     }
 
+    pub(super) fn is_padded(&self) -> bool {
+        !self.padded.is_empty()
+    }
+
     pub(super) fn byte(&mut self, marker: Marker) -> u32 {
         let line = marker.line().saturating_sub(1);
+        let pad = usize::from(self.is_padded() && self.padded.binary_search(&line).is_ok());
+        let column = marker.col().saturating_sub(pad);
         if line != self.line {
             (self.line, self.column, self.byte) = (line, 0, self.lines.start(line));
         }
         let bytes = self.text.as_bytes();
-        while self.column < marker.col() && self.byte < bytes.len() {
+        while self.column < column && self.byte < bytes.len() {
             self.byte += 1;
             while self.byte < bytes.len() && bytes[self.byte] & 0xc0 == 0x80 {
                 self.byte += 1;
             }
             self.column += 1;
         }
-        while self.column > marker.col() && self.byte > 0 {
+        while self.column > column && self.byte > 0 {
             self.byte -= 1;
             while bytes[self.byte] & 0xc0 == 0x80 {
                 self.byte -= 1;

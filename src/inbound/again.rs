@@ -1,0 +1,68 @@
+//! A stored request, read once more by today's normaliser.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde_json::value::RawValue;
+
+use super::request::Request;
+use super::routes::{Mode, Routes};
+use super::trace;
+use crate::clock;
+use crate::event::{Event, EventId};
+use crate::store::{NewEvent, RawRequest};
+
+/// Why a stored request makes no events.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotRead {
+    /// Its route is gone, or could not be prepared.
+    #[error("its route does not serve")]
+    NoRoute,
+    /// The platform's normaliser does not understand it.
+    #[error("{0}")]
+    Refused(String),
+    /// A fault of ours.
+    #[error("a panic while reading the request")]
+    Panic,
+}
+
+impl Routes {
+    /// The events of a stored request, new and under new ids, as its route reads it now. It is not verified again: what
+    /// proves a request is not stored, and it was verified when it was stored. Repeats of nothing: none has a delivery key.
+    pub fn read_again(&self, raw: &RawRequest, stored_ms: i64) -> Result<Vec<NewEvent>, NotRead> {
+        let route = self.route_named(&raw.route).ok_or(NotRead::NoRoute)?;
+        let Mode::Serving(serving) = &route.mode else {
+            return Err(NotRead::NoRoute);
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in &raw.headers {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name.as_str()), HeaderValue::from_bytes(value)) {
+                headers.append(name, value);
+            }
+        }
+        let traceparent = trace::parent(&headers);
+        let method = Method::from_bytes(raw.method.as_bytes()).unwrap_or(Method::POST);
+        let request = Request::new(method, raw.target.clone(), headers, raw.body.clone());
+        let read = catch_unwind(AssertUnwindSafe(|| serving.platform.read(&request, &serving.source)));
+        let reading = read
+            .map_err(|_| NotRead::Panic)?
+            .map_err(|refusal| NotRead::Refused(refusal.detail.into_owned()))?;
+        let events = reading.events.into_iter().map(|mut event| {
+            if !raw.verified {
+                event.mark_unverified();
+            }
+            let event = Event {
+                id: EventId::new(),
+                name: event.name,
+                timestamp: event.timestamp.unwrap_or_else(|| clock::from_ms(stored_ms)),
+                data: RawValue::from_string(event.data).expect("what we wrote is JSON"),
+                source: Some(route.name.clone()),
+                session: event.session.map(Into::into),
+                traceparent: traceparent.clone(),
+                test: false,
+            };
+            NewEvent { event, key: None }
+        });
+        Ok(events.collect())
+    }
+}
