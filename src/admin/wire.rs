@@ -65,8 +65,9 @@ pub struct Condition {
 pub struct Status {
     /// The gateway's version.
     pub version: String,
-    /// When it started.
-    pub started_ms: i64,
+    /// When it started; `None`: it does not run.
+    #[serde(default)]
+    pub started_ms: Option<i64>,
     /// The generation that runs; `None`: none yet.
     #[serde(default)]
     pub generation: Option<Generation>,
@@ -213,7 +214,7 @@ pub struct WebhookRow {
     /// Whether a route checks signatures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify_signature: Option<bool>,
-    /// What an attacker could do on a route whose scheme proves little: what `validate` says of it.
+    /// What an attacker could do on a route whose scheme proves little, or why nothing can come in: what `validate` says of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<DiagnosticRow>,
     /// What a sender subscribes to.

@@ -107,9 +107,10 @@ pub(crate) fn admin_listen(desired: &Desired) -> Option<(String, bool)> {
     Some((listen.as_text()?.to_owned(), admin.effective("tls").is_some()))
 }
 
-/// Where the document's store is; `None`: the document does not say it, or by a reference that does not resolve here.
+/// Where the document's store is, a broken document's too; `None`: the document does not say it, or by a reference that does not resolve here.
 pub(crate) fn store_path(file: &DocumentFile) -> Option<std::path::PathBuf> {
-    let desired = load(file).desired?;
+    let loaded = load(file);
+    let desired = loaded.desired.or(loaded.sketch)?;
     let environment = Environment::beside(&file.path);
     let settings = document::resolve_store(desired.resources.get(&Address::Store)?, &environment).ok()?;
     Some(settings.path)

@@ -1,5 +1,7 @@
 //! The write path of the commands that edit the document: lock, read, edit, check, replace, and tell what comes of it.
 
+mod beside;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,7 +9,8 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::json;
 
-use super::{Context, Done, Error, document, local, plan, surroundings::DocumentFile, target::Target, time};
+use super::surroundings::{self, DocumentFile};
+use super::{Context, Done, Error, document, local, plan, target::Target, time};
 use crate::admin::client::ClientError;
 use crate::admin::wire::{DiagnosticRow, DocumentState, Mode, PlanDocument, PlanRequest, Problem, Status};
 use crate::document::edit::{self, Edit, EditError};
@@ -15,6 +18,8 @@ use crate::document::{Code, Desired, Source};
 use crate::document_file::{self, Candidate, Exchanged, Late};
 use crate::event::KNOWN_EVENTS;
 use crate::plan::render::text::{self, visible};
+
+pub(crate) use beside::carry_out_beside;
 
 /// An editor may save while a command edits; then the edit is made again on its text, at most so often.
 const TRIES: usize = 10;
@@ -58,7 +63,7 @@ pub(crate) struct Written {
 pub(crate) async fn carry_out(
     writing: &Writing,
     context: &mut Context,
-    mut wanted: impl FnMut(&DocumentFile, &Desired) -> Result<Wanted, Error>,
+    wanted: impl FnMut(&DocumentFile, &Desired) -> Result<Wanted, Error>,
 ) -> Result<Done, Error> {
     let named = context.global.config.as_deref();
     let path = context.surroundings.find(named).or_else(|_| {
@@ -66,8 +71,26 @@ pub(crate) async fn carry_out(
         std::thread::sleep(document_file::SETTLE);
         context.surroundings.find(named)
     })?;
+    if surroundings::assistants(&path).is_some() {
+        return Err(Error::new(format!(
+            "{} is the OpenClaw assistant's own file, which is never written to",
+            path.display()
+        ))
+        .hint(
+            "move its `webhooks` into an openclaw.yaml beside it: the assistant does not start while they are there",
+        ));
+    }
+    carry_out_in(path, writing, context, wanted).await
+}
+
+async fn carry_out_in(
+    path: PathBuf,
+    writing: &Writing,
+    context: &mut Context,
+    mut wanted: impl FnMut(&DocumentFile, &Desired) -> Result<Wanted, Error>,
+) -> Result<Done, Error> {
     if writing.dry_run {
-        let old = DocumentFile::read(path)?;
+        let old = beside::read(path)?;
         return match step(&old, &mut wanted)? {
             Step::Done(reason) => nothing(&reason, context),
             Step::Edits(_, new) => dry(&planned(&old, new, None, context).await?, context),
@@ -275,7 +298,7 @@ async fn planned(
 async fn without_gateway(old: &DocumentFile, new: &DocumentFile, context: &Context) -> Option<PlanDocument> {
     let row = plan::row(new, context);
     if let Ok(store) = local::open(old)
-        && let Ok(plan) = local::plan(store.as_ref(), new, row, None).await
+        && let Ok(plan) = local::plan(store.as_deref(), new, row, None).await
     {
         return Some(plan);
     }
@@ -284,7 +307,9 @@ async fn without_gateway(old: &DocumentFile, new: &DocumentFile, context: &Conte
 
 /// A unified diff. It shows lines of the document as they are.
 fn difference(old: &DocumentFile, new: &DocumentFile) -> Result<String, Error> {
-    let (before, after) = (old.text()?, new.text()?);
+    // A document that a dry run begins is not there.
+    let before = if old.path.exists() { old.text()? } else { "" };
+    let after = new.text()?;
     let name = old
         .path
         .file_name()

@@ -26,8 +26,11 @@ pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<
     let listing = if let Some(listing) = target.or_local(answer, context)? {
         listing
     } else {
-        let store = local::open_described(context)?;
-        let items = local::generations(store.as_ref(), arguments.last).await?;
+        let file = context.surroundings.read(context.global.config.as_deref())?;
+        let items = match local::open(&file)? {
+            Some(store) => local::generations(store.as_ref(), arguments.last).await?,
+            None => Vec::new(),
+        };
         Listing { items, next: None }
     };
     if context.terminal.json {

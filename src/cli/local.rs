@@ -1,5 +1,6 @@
 //! Commands without a gateway: what the local store remembers.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{Context, Error, document, surroundings::DocumentFile};
@@ -9,15 +10,18 @@ use crate::plan::render::{Base, DocumentRow};
 use crate::plan::{Fingerprints, Observed, diff};
 use crate::store::{self, Page, Store, StoreError};
 
-/// Opens the store of the document's gateway for reading.
-pub(crate) fn open(file: &DocumentFile) -> Result<Arc<dyn Store>, Error> {
+/// Opens the store of the document's gateway for reading; `None`: no gateway ever made one.
+pub(crate) fn open(file: &DocumentFile) -> Result<Option<Arc<dyn Store>>, Error> {
     let path = document::store_path(file).ok_or_else(|| {
         Error::new("the document does not say where its store is").hint("`openclaw validate` shows why")
     })?;
-    match store::sqlite::open_readonly(&path).map_err(failed)? {
-        Some(store) => Ok(store),
-        None => Err(no_store(file)),
-    }
+    open_at(&path)
+}
+
+/// Opens the store of a directory for reading; `None`: there is none.
+pub(crate) fn open_at(path: &Path) -> Result<Option<Arc<dyn Store>>, Error> {
+    let store = store::sqlite::open_readonly(path).map_err(failed)?;
+    Ok(store.map(|store| store as Arc<dyn Store>))
 }
 
 /// No gateway ever ran with this document.
@@ -28,7 +32,8 @@ pub(crate) fn no_store(file: &DocumentFile) -> Error {
 
 /// The document of the command line, and the store beside it.
 pub(crate) fn open_described(context: &Context) -> Result<Arc<dyn Store>, Error> {
-    open(&context.surroundings.read(context.global.config.as_deref())?)
+    let file = context.surroundings.read(context.global.config.as_deref())?;
+    open(&file)?.ok_or_else(|| no_store(&file))
 }
 
 /// Generations, newest first.
@@ -55,9 +60,10 @@ pub(crate) async fn generation(store: &dyn Store, number: Option<u64>) -> Result
     })
 }
 
-/// What a document would change against the last applied generation. Nothing is prepared, no secret is read.
+/// What a document would change against the last applied generation, or against nothing where none was ever applied. Nothing
+/// is prepared, no secret is read.
 pub(crate) async fn plan(
-    store: &dyn Store,
+    store: Option<&dyn Store>,
     file: &DocumentFile,
     document: DocumentRow,
     impact_since_ms: Option<i64>,
@@ -66,7 +72,10 @@ pub(crate) async fn plan(
     let Some(desired) = &loaded.desired else {
         return Err(broken(&loaded.rows()));
     };
-    let last = store.last_generation().await.map_err(failed)?;
+    let last = match store {
+        Some(store) => store.last_generation().await.map_err(failed)?,
+        None => None,
+    };
     let observed = match last {
         None => Observed::default(),
         Some((generation, bytes)) => observed(generation, bytes, file)?,
@@ -77,7 +86,7 @@ pub(crate) async fn plan(
     };
     let plan = PlanDocument::new(&diff(&observed, desired, &Fingerprints::new()), base, document);
     let mut plan = plan.with_diagnostics(&loaded.diagnostics);
-    if let Some(since_ms) = impact_since_ms {
+    if let (Some(since_ms), Some(store)) = (impact_since_ms, store) {
         plan.impact = Some(impact(store, &observed.desired, desired, since_ms).await?);
     }
     Ok(plan)

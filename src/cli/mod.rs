@@ -11,10 +11,13 @@ mod error;
 mod events;
 mod explain;
 mod export;
+mod foreign;
 mod guard;
 mod history;
+mod init;
 mod listen;
 mod local;
+mod made;
 mod plan;
 mod replay;
 mod rollback;
@@ -72,6 +75,7 @@ struct Context {
     version,
     disable_help_subcommand = true,
     after_help = "Examples:
+  openclaw init                 write a first document
   openclaw run                  start the gateway with ./openclaw.yaml
   openclaw validate             check the document
   openclaw plan                 show what the document would change
@@ -144,6 +148,7 @@ enum OutputForm {
 /// The help of each command stands at its arguments.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Arguments),
     Run(run::Arguments),
     Validate(validate::Arguments),
     Explain(explain::Arguments),
@@ -169,6 +174,11 @@ enum Command {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if let Err(error) = foreign::hand_over(&arguments) {
+        Terminal::of_process(&Global::default()).error(&error);
+        return ExitCode::FAILURE;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -211,6 +221,7 @@ fn conclude(command: &Command, context: &mut Context) -> u8 {
 
 fn dispatch(command: &Command, context: &mut Context) -> Result<Done, Error> {
     match command {
+        Command::Init(arguments) => init::run(arguments, context),
         Command::Run(arguments) => run::run(arguments, context),
         Command::Validate(arguments) => validate::run(arguments, context),
         Command::Explain(arguments) => explain::run(arguments, context),

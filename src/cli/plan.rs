@@ -98,7 +98,7 @@ pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<
             let other = DocumentFile::read(context.surroundings.directory.join(against))?;
             let mut plan = compare(&other, &file, context)?;
             if let Some(since_ms) = since_ms {
-                let store = local::open(&file)?;
+                let store = local::open(&file)?.ok_or_else(|| local::no_store(&file))?;
                 plan.impact = Some(
                     local::impact(
                         store.as_ref(),
@@ -166,6 +166,7 @@ async fn of_gateway(
     }
     let store = local::open(file)?;
     if against.is_some() {
+        let store = store.ok_or_else(|| local::no_store(file))?;
         let (generation, bytes) = local::generation(store.as_ref(), against).await?;
         let other = DocumentFile { bytes, ..file.clone() };
         let mut plan = compare(&other, file, context)?;
@@ -186,7 +187,7 @@ async fn of_gateway(
         };
         return Ok(plan);
     }
-    let plan = local::plan(store.as_ref(), file, row(file, context), since_ms).await?;
+    let plan = local::plan(store.as_deref(), file, row(file, context), since_ms).await?;
     context.terminal.note(&match plan.base.generation {
         Some(number) => format!("compared with generation {number}, the last that was applied"),
         None => "compared with nothing: no generation was ever applied".to_owned(),

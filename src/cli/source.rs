@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use url::form_urlencoded;
 
-use super::{Context, Error, document, local, surroundings::DocumentFile, target::Target, time};
+use super::{Context, Error, document, local, target::Target, time};
 use crate::admin::client::{Client, ClientError};
 use crate::admin::wire::{Direction, Listing, WebhookDetail, WebhookRow, WebhookState};
 use crate::clock::{self, SharedClock};
 use crate::document::{Address, Desired};
 use crate::event::Name;
-use crate::store::{
-    self, DeadLetter, DeadQuery, EventQuery, EventRow, LogEntry, LogQuery, Page, SenderKey, Store, Story,
-};
+use crate::store::{DeadLetter, DeadQuery, EventQuery, EventRow, LogEntry, LogQuery, Page, SenderKey, Store, Story};
 
 /// Rows of one page, where all are wanted: the most that a gateway gives.
 const PAGE: usize = 1000;
@@ -27,7 +25,6 @@ pub(crate) enum Source {
 
 /// The document and its store.
 pub(crate) struct Local {
-    file: DocumentFile,
     desired: Arc<Desired>,
     /// `None`: no gateway ever made one.
     store: Option<Arc<dyn Store>>,
@@ -111,7 +108,9 @@ impl Source {
                 Ok(client.get(&format!("/v1/logs{query}")).await?)
             }
             Self::Local(local) => {
-                let store = local.store()?;
+                let Some(store) = &local.store else {
+                    return Ok(Listing::default());
+                };
                 let sender = match direction {
                     Direction::Inbound => None,
                     Direction::Outbound => match local.key(name).await? {
@@ -156,7 +155,10 @@ impl Source {
                     since_ms: wanted.since_ms,
                     page,
                 };
-                local.store()?.events(query).await.map_err(local::failed)
+                match &local.store {
+                    Some(store) => store.events(query).await.map_err(local::failed),
+                    None => Ok(Listing::default()),
+                }
             }
         })
         .await
@@ -169,7 +171,10 @@ impl Source {
                 let id: String = form_urlencoded::byte_serialize(id.as_bytes()).collect();
                 found(client.get(&format!("/v1/events/{id}")).await)
             }
-            Self::Local(local) => local.store()?.story(id).await.map_err(local::failed),
+            Self::Local(local) => match &local.store {
+                Some(store) => store.story(id).await.map_err(local::failed),
+                None => Ok(None),
+            },
         }
     }
 
@@ -204,7 +209,10 @@ impl Source {
                     page,
                     ..DeadQuery::default()
                 };
-                local.store()?.dead(query).await.map_err(local::failed)
+                match &local.store {
+                    Some(store) => store.dead(query).await.map_err(local::failed),
+                    None => Ok(Listing::default()),
+                }
             }
         })
         .await
@@ -218,23 +226,14 @@ impl Local {
         let diagnostics = loaded.rows();
         let desired = loaded.desired.ok_or_else(|| local::broken(&diagnostics))?;
         let store = match document::store_path(&file) {
-            Some(path) => store::sqlite::open_readonly(&path).map_err(local::failed)?,
+            Some(path) => local::open_at(&path)?,
             None => None,
         };
         Ok(Self {
-            file,
             desired,
-            store: store.map(|store| store as Arc<dyn Store>),
+            store,
             clock: context.clock.clone(),
         })
-    }
-
-    /// The store, for what only it can answer.
-    fn store(&self) -> Result<&dyn Store, Error> {
-        match &self.store {
-            Some(store) => Ok(&**store),
-            None => Err(local::no_store(&self.file)),
-        }
     }
 
     async fn key(&self, name: &Name) -> Result<Option<SenderKey>, Error> {

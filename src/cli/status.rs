@@ -5,15 +5,18 @@ use std::time::Duration;
 use clap::Args;
 
 use super::apply::provenance;
-use super::{Context, Done, Error, table::Table, target::Target, time};
+use super::{Context, Done, Error, document, local, table::Table, target::Target, time};
 use crate::admin::client::ClientError;
-use crate::admin::wire::{DocumentState, Mode, Status};
+use crate::admin::wire::{DocumentState, DocumentStatus, Mode, Status, Totals};
+use crate::document::{Address, Desired, Value};
 use crate::plan::render::text::visible;
 
 /// How often a condition is asked for while waiting for it.
 const POLL: Duration = Duration::from_millis(200);
 
 /// Tell whether anything is owed, dead, held or degraded, and why
+///
+/// Where no gateway runs, document and local store tell it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   openclaw status
@@ -33,7 +36,14 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<Done, Error> {
     let target = Target::find(None, context)?;
     let (status, done) = match &arguments.wait {
-        None => (target.client.status().await?, Done::Well),
+        None => {
+            let answer = target.client.status().await;
+            let status = match target.or_local(answer, context)? {
+                Some(status) => status,
+                None => without_gateway(context).await?,
+            };
+            (status, Done::Well)
+        }
         Some(condition) => wait(condition, arguments.timeout, &target, context).await?,
     };
     if context.terminal.json {
@@ -81,6 +91,73 @@ async fn wait(
     }
 }
 
+/// What document and store tell where no gateway runs.
+async fn without_gateway(context: &Context) -> Result<Status, Error> {
+    let file = context.surroundings.read(context.global.config.as_deref())?;
+    let loaded = document::load(&file);
+    let desired = loaded.desired.as_deref().or(loaded.sketch.as_deref());
+    let (inbound, outbound) = desired.map_or((0, 0), Desired::counts);
+    let store = match document::store_path(&file) {
+        Some(path) => local::open_at(&path)?,
+        None => None,
+    };
+    let (generation, totals) = match &store {
+        Some(store) => (
+            store
+                .last_generation()
+                .await
+                .map_err(local::failed)?
+                .map(|(generation, _)| generation),
+            store.totals().await.map_err(local::failed)?,
+        ),
+        None => (None, Totals::default()),
+    };
+    let sha256 = file.sha256();
+    let (state, reasons) = if loaded.desired.is_none() {
+        let errors = loaded.diagnostics.iter().filter(|found| found.is_error());
+        (
+            DocumentState::Rejected,
+            errors.take(100).map(ToString::to_string).collect(),
+        )
+    } else if generation
+        .as_ref()
+        .is_some_and(|generation| generation.sha256 == sha256)
+    {
+        (DocumentState::Applied, Vec::new())
+    } else {
+        (DocumentState::Pending, Vec::new())
+    };
+    Ok(Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_ms: None,
+        generation,
+        document: DocumentStatus {
+            path: file.name(),
+            sha256: Some(sha256),
+            mode: desired.map_or(Mode::Auto, mode),
+            state,
+            reasons,
+        },
+        inbound: inbound as u64,
+        outbound: outbound as u64,
+        totals,
+        conditions: Vec::new(),
+        attention: Vec::new(),
+    })
+}
+
+/// `reconcile.mode` as the document writes it.
+fn mode(desired: &Desired) -> Mode {
+    let written = desired
+        .resources
+        .get(&Address::Reconcile)
+        .and_then(|reconcile| reconcile.effective("mode"));
+    match written.as_ref().and_then(Value::as_text) {
+        Some("manual") => Mode::Manual,
+        _ => Mode::Auto,
+    }
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -88,20 +165,24 @@ fn millis(duration: Duration) -> u64 {
 /// The status for people.
 pub(crate) fn render(status: &Status, now_ms: i64) -> String {
     let mut table = Table::default();
-    let ready = if status.holds("Ready") { "ready" } else { "not ready" };
-    let up = time::length(u64::try_from(now_ms - status.started_ms).unwrap_or(0));
+    let gateway = status.started_ms.map_or_else(
+        || "not running".to_owned(),
+        |started_ms| {
+            let ready = if status.holds("Ready") { "ready" } else { "not ready" };
+            let up = time::length(u64::try_from(now_ms - started_ms).unwrap_or(0));
+            format!("{ready} (version {}, up {up})", status.version)
+        },
+    );
+    table.row(["Gateway:".to_owned(), gateway]);
+    let runs = status.started_ms.is_some();
     table.row([
-        "Gateway:".to_owned(),
-        format!("{ready} (version {}, up {up})", status.version),
-    ]);
-    table.row([
-        "Running:".to_owned(),
+        if runs { "Running:" } else { "Ran last:" }.to_owned(),
         match &status.generation {
             Some(generation) => format!("generation {} ({})", generation.number, provenance(generation, now_ms)),
             None => "nothing: no document was ever applied".to_owned(),
         },
     ]);
-    table.row(["Document:".to_owned(), document(status)]);
+    table.row(["Document:".to_owned(), stands(status)]);
     for reason in &status.document.reasons {
         table.row(["", reason.as_str()]);
     }
@@ -129,6 +210,9 @@ pub(crate) fn render(status: &Status, now_ms: i64) -> String {
             table.row([row.address.as_str(), row.state.as_str(), &row.reason, &row.message]);
         }
         out.push_str(&table.render());
+    }
+    if status.conditions.is_empty() {
+        return out;
     }
     out.push_str("\nConditions:\n");
     let mut table = Table::indented(2);
@@ -160,9 +244,13 @@ fn first_line(message: &str) -> String {
     }
 }
 
-fn document(status: &Status) -> String {
+/// Where the document stands.
+fn stands(status: &Status) -> String {
     let document = &status.document;
     let says = match (document.state, document.mode) {
+        (DocumentState::Rejected, _) if status.started_ms.is_none() => "is broken:",
+        (DocumentState::Applied, _) if status.started_ms.is_none() => "is what ran last",
+        (DocumentState::Pending, Mode::Auto) if status.started_ms.is_none() => "takes effect at the start",
         (DocumentState::Applied, Mode::Auto) => "is what runs",
         (DocumentState::Applied, Mode::Manual) => "is what runs; changes wait for `openclaw apply`",
         (DocumentState::Pending, _) => "waits for `openclaw apply`",

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::Error;
-use crate::document::Format;
+use crate::document::assistant::{self, AssistantsFile};
+use crate::document::{Format, Source};
 use crate::document_file;
 use crate::secret::Secret;
 
@@ -46,12 +47,13 @@ impl Surroundings {
         }
     }
 
-    /// Where the document is: the one that was named, or the first of the usual places.
+    /// Where the document is: the one that was named, or the first of the usual places. An assistant's own file is one only
+    /// where it has `webhooks`.
     pub(crate) fn find(&self, named: Option<&Path>) -> Result<PathBuf, Error> {
         if let Some(path) = named {
             return Ok(self.directory.join(path));
         }
-        let here = NAMES.iter().map(|name| self.directory.join(name));
+        let here = self.here();
         let elsewhere = [
             self.state.clone(),
             self.home.as_ref().map(|home| home.join(".openclaw")),
@@ -61,17 +63,45 @@ impl Surroundings {
             .flatten()
             .map(|directory| directory.join(NAMES[0]));
         let places: Vec<PathBuf> = here.chain(elsewhere).collect();
-        places.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
+        let is_document = |path: &&PathBuf| path.is_file() && assistants(path) != Some(AssistantsFile::Plain);
+        places.iter().find(is_document).cloned().ok_or_else(|| {
             let looked: Vec<_> = places.iter().map(|path| path.display().to_string()).collect();
             Error::new(format!("no document found: looked for {}", looked.join(", ")))
-                .hint("name one with --config FILE or OPENCLAW_CONFIG")
+                .hint("`openclaw init` writes one; --config FILE or OPENCLAW_CONFIG names one")
         })
+    }
+
+    /// The document's usual places in the working directory.
+    pub(crate) fn here(&self) -> impl Iterator<Item = PathBuf> {
+        NAMES.iter().map(|name| self.directory.join(name))
+    }
+
+    /// The assistant's own file that lies where a document is looked for, or was named as one.
+    pub(crate) fn assistants_file(&self, named: Option<&Path>) -> Option<PathBuf> {
+        let places: Vec<_> = match named {
+            Some(path) => vec![self.directory.join(path)],
+            None => self.here().collect(),
+        };
+        places.into_iter().find(|path| assistants(path).is_some())
     }
 
     /// Finds and reads the document.
     pub(crate) fn read(&self, named: Option<&Path>) -> Result<DocumentFile, Error> {
         DocumentFile::read(self.find(named)?)
     }
+}
+
+/// Whether a file is an assistant's own; one that cannot be read is none.
+pub(crate) fn assistants(path: &Path) -> Option<AssistantsFile> {
+    if format_of(path).ok()? != Format::Json5 {
+        return None;
+    }
+    let file = DocumentFile::read(path.to_owned()).ok()?;
+    assistant::recognise(&Source {
+        path: &file.name(),
+        format: file.format,
+        text: &file.bytes,
+    })
 }
 
 /// A document's file.
@@ -168,6 +198,15 @@ mod tests {
             assert_eq!(surroundings.find(None).unwrap(), at(place));
             std::fs::remove_file(at(place)).unwrap();
         }
+        std::fs::write(at("here/openclaw.json"), "{ channels: {} }").unwrap();
+        assert!(
+            surroundings.find(None).is_err(),
+            "an assistant's own file is no document"
+        );
+        assert_eq!(surroundings.assistants_file(None), Some(at("here/openclaw.json")));
+        std::fs::write(at("here/openclaw.json"), "{ channels: {}, webhooks: {} }").unwrap();
+        assert_eq!(surroundings.find(None).unwrap(), at("here/openclaw.json"));
+        std::fs::remove_file(at("here/openclaw.json")).unwrap();
         let error = surroundings.find(None).unwrap_err().to_string();
         assert!(order.iter().all(|place| error.contains(place)), "{error}");
         assert_eq!(

@@ -4,6 +4,7 @@
 //! [`fields`], collects every [`Diagnostic`] and makes [`Desired`]; [`resolve`] makes one resource's [`settings`] with a
 //! [`Lookup`] that the caller brings.
 
+pub mod assistant; // an assistant's own file: told apart, read, never written
 mod check; // tree and table -> Desired and diagnostics
 pub mod desired; // what must exist
 pub mod diagnostic; // what is wrong, where, and the way out
@@ -19,6 +20,7 @@ pub mod settings; // what the running rooms get
 mod text; // YAML, JSON, JSON5 -> one located tree
 pub mod value; // values in normal form
 
+pub use check::no_key_verifies;
 pub use desired::{Address, Desired, Format, Resource, Source};
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use fields::{Field, Form, Kind, Section};

@@ -114,6 +114,31 @@ async fn each_refusal_has_its_status() {
 }
 
 #[tokio::test]
+async fn a_public_key_that_is_none_lets_nothing_in() {
+    for (platform, headers) in [
+        ("discord", ["x-signature-ed25519", "x-signature-timestamp"]),
+        ("standard", ["webhook-signature", "webhook-id"]),
+    ] {
+        let mut settings = inbound("t", platform);
+        settings.secrets.clear();
+        settings.public_keys = vec!["0".repeat(64), "a placeholder".to_owned()];
+        let stage = Stage::new();
+        stage.put(settings);
+        let signed = headers
+            .into_iter()
+            .fold(post("{}"), |request, name| with(request, name, "0"));
+        assert_eq!(status(&stage, post("{}")).await, 401);
+        assert_eq!(status(&stage, signed).await, 401);
+        let notes = stage.store.notes.lock().unwrap();
+        let why: Vec<_> = notes.iter().map(|note| note.detail.as_str()).collect();
+        assert!(
+            why.len() == 2 && why.iter().all(|why| why.starts_with("no key can verify it: ")),
+            "{why:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_body_is_bounded_while_it_comes() {
     let stage = Stage::with(token());
     stage.limits(|limits| limits.max_body_bytes = 4);

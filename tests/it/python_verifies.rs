@@ -34,7 +34,7 @@ fn python() -> Option<PathBuf> {
 }
 
 /// Runs a script with JSON on its standard input; `None` where there is no Python or the library is missing.
-fn run(script: &str, input: &serde_json::Value) -> Option<String> {
+pub fn run(script: &str, input: &serde_json::Value) -> Option<String> {
     let Some(python) = python() else {
         eprintln!("skipped: there is no Python on this machine");
         return None;

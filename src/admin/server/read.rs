@@ -47,7 +47,7 @@ pub(super) async fn status(api: State) -> Answer<Json<Status>> {
     let attention = show::attention(&api, &view, ATTENTION);
     Ok(Json(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        started_ms: view.started.as_millisecond(),
+        started_ms: Some(view.started.as_millisecond()),
         generation: Some(view.generation.clone()),
         document: show::document_status(&view),
         inbound: inbound as u64,

@@ -12,9 +12,9 @@ use super::change::read;
 use super::probe::{At, Way, probe};
 use super::read::sender;
 use super::{Answer, Api, Failure, State};
-use crate::admin::wire::{RouteTest, RouteTestRequest, SenderTest, WebhookRow};
+use crate::admin::wire::{RouteTest, RouteTestRequest, SenderTest, TestStep, WebhookRow};
 use crate::document::reference::{Part, parts};
-use crate::document::{Address, Lookup as _, Resource, mask};
+use crate::document::{Address, Code, Lookup as _, Resource, mask};
 use crate::environment::Environment;
 use crate::event::Name;
 use crate::inbound::Sample;
@@ -83,9 +83,9 @@ pub(super) async fn inbound(
         tls: url.scheme() == "https",
         at,
     };
-    let request = compose(&url, sample, &token)?;
+    let sent = compose(&url, sample, &token)?;
     let (began_ms, before) = (api.clock.now_ms(), handshakes_and_refusals(&api, &name));
-    let (status, steps) = probe(&way, request).await;
+    let (status, steps) = probe(&way, sent).await;
     let mut test = RouteTest {
         url: mask::url(url.as_str()).into_owned(),
         signed,
@@ -95,12 +95,26 @@ pub(super) async fn inbound(
         event: None,
         notes: Vec::new(),
     };
-    if !signed {
-        let platform = WebhookRow::of(&address, resource).and_then(|row| row.platform);
+    let row = WebhookRow::of(&address, resource);
+    let mut warnings = row.iter().flat_map(|row| &row.warnings);
+    let unusable = warnings.find(|found| found.code == Code::UnusableKey.as_str());
+    if let Some(found) = unusable {
+        test.steps.push(TestStep {
+            name: "key".to_owned(),
+            ok: false,
+            detail: found.message.clone(),
+            latency_ms: 0.0,
+        });
+    } else if !signed {
+        let platform = row.and_then(|row| row.platform);
         test.notes.push(format!(
             "only {} has the key that signs: an unsigned request was sent, and 401 is the right answer",
             platform.as_deref().unwrap_or("the platform")
         ));
+    }
+    if test.status.is_none() && !request.local {
+        test.notes
+            .push("the full URL does not lead here yet; --local tests the gateway's own listener".to_owned());
     }
     look(&api, &name, &nonce, began_ms, before, &mut test).await?;
     Ok(Json(test))

@@ -40,7 +40,7 @@ pub struct RouteTest {
     pub url: String,
     /// Whether it was signed; false: only the platform has the key, and 401 is the right answer.
     pub signed: bool,
-    /// The steps on the way, as far as it got: `dns`, `connect`, `tls`, `request`.
+    /// The steps on the way, as far as it got: `dns`, `connect`, `tls`, `request`; `key` where none can verify a request.
     pub steps: Vec<TestStep>,
     /// What came back; `None`: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,7 +66,7 @@ impl RouteTest {
                 status == 401
             }
         });
-        answered && self.seen
+        answered && self.seen && self.steps.iter().all(|step| step.ok)
     }
 }
 
@@ -74,7 +74,7 @@ impl RouteTest {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TestStep {
-    /// `dns`, `connect`, `tls` or `request`.
+    /// `dns`, `connect`, `tls`, `request` or `key`.
     pub name: String,
     /// Whether it went well.
     pub ok: bool,

@@ -1,7 +1,7 @@
 //! The words of webhooks, and what a document alone says of one.
 
 use super::{DiagnosticRow, Direction, WebhookRow, WebhookState};
-use crate::document::{Address, Resource, Value, platforms};
+use crate::document::{Address, Code, Resource, Value, no_key_verifies, platforms};
 
 impl Direction {
     /// The word in JSON and in paths.
@@ -61,7 +61,10 @@ impl WebhookRow {
                 channel: effective("channel"),
                 platform: effective("platform"),
                 verify_signature: Some(resource.effective("verifySignature") != Some(Value::Bool(false))),
-                warnings: weakness(address, resource).into_iter().collect(),
+                warnings: weakness(address, resource)
+                    .into_iter()
+                    .chain(unusable_key(address, resource))
+                    .collect(),
                 ..row(Direction::Inbound, name)
             }),
             Address::Outbound(name) => Some(Self {
@@ -84,6 +87,19 @@ fn weakness(address: &Address, resource: &Resource) -> Option<DiagnosticRow> {
         path: address.to_string(),
         message: weakness.attack.to_owned(),
         hints: vec![weakness.way_out.to_owned()],
+        ..DiagnosticRow::default()
+    })
+}
+
+/// Why nothing can come in, although the route is active.
+fn unusable_key(address: &Address, resource: &Resource) -> Option<DiagnosticRow> {
+    let code = Code::UnusableKey;
+    Some(DiagnosticRow {
+        code: code.as_str().to_owned(),
+        severity: code.severity().as_str().to_owned(),
+        path: address.to_string(),
+        message: no_key_verifies(resource)?,
+        hints: vec!["put the platform's own key in its place".to_owned()],
         ..DiagnosticRow::default()
     })
 }

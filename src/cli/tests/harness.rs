@@ -159,7 +159,7 @@ pub(super) fn status() -> Status {
     };
     Status {
         version: "0.1.0".to_owned(),
-        started_ms: NOW - 3 * 3_600_000,
+        started_ms: Some(NOW - 3 * 3_600_000),
         generation: Some(generation(6)),
         document: DocumentStatus {
             path: "openclaw.yaml".to_owned(),

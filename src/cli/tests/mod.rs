@@ -135,7 +135,7 @@ fn without_a_document_the_places_are_named() {
     assert_eq!(ran.code, 1);
     insta::assert_snapshot!(ran.err, @r"
     error: no document found: looked for openclaw.yaml, openclaw.yml, openclaw.json, openclaw.json5
-    hint: name one with --config FILE or OPENCLAW_CONFIG
+    hint: `openclaw init` writes one; --config FILE or OPENCLAW_CONFIG names one
     ");
 }
 

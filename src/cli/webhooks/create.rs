@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<Done, Error> {
     let address = change::address(Direction::Outbound, change::name(&arguments.name)?);
     change::warn(&arguments.fields, context);
-    edit::carry_out(&arguments.writing, context, |_, desired| {
+    edit::carry_out_beside(&arguments.writing, context, |_, desired| {
         if desired.resources.contains_key(&address) {
             return Err(
                 Error::new(format!("there is an outbound webhook `{}` already", arguments.name))

@@ -1,5 +1,7 @@
 //! `openclaw webhooks list`
 
+use std::fmt::Write as _;
+
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 use unicode_width::UnicodeWidthStr as _;
@@ -8,6 +10,7 @@ use super::word;
 use crate::admin::wire::{Direction, Listing, WebhookRow, WebhookState};
 use crate::cli::source::Source;
 use crate::cli::{Context, Done, Error};
+use crate::document::Code;
 use crate::plan::render::text::visible;
 
 /// The narrowest first column: short names look like longer ones.
@@ -66,6 +69,13 @@ fn render(rows: &[WebhookRow], colour: bool) -> String {
             if row.verify_signature == Some(false) {
                 line.push_str("  ⚠ signatures are not verified");
             }
+            for found in row
+                .warnings
+                .iter()
+                .filter(|found| found.code == Code::UnusableKey.as_str())
+            {
+                let _ = write!(line, "  ⚠ {}", visible(&found.message));
+            }
             out.push_str(line.trim_end());
             out.push('\n');
         }
@@ -105,6 +115,7 @@ fn painted(text: &str, state: WebhookState, colour: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::wire::DiagnosticRow;
 
     fn row(direction: Direction, name: &str, state: WebhookState, tail: &str) -> WebhookRow {
         let inbound = direction == Direction::Inbound;
@@ -164,8 +175,15 @@ Webhooks:
         let mut open = row(Direction::Inbound, "open", WebhookState::Degraded, "频道");
         open.path = Some("/webhook/频道/开放的路径/很长".to_owned());
         open.verify_signature = Some(false);
+        let mut shut = row(Direction::Inbound, "shut", WebhookState::Active, "discord-dev");
+        shut.warnings = vec![DiagnosticRow {
+            code: "OC159".to_owned(),
+            message: "no key can verify its requests".to_owned(),
+            ..DiagnosticRow::default()
+        }];
         let rows = [
             open,
+            shut,
             row(Direction::Outbound, "a", WebhookState::Failing, "https://a.example"),
             row(Direction::Outbound, "b", WebhookState::Suspended, "https://b.example"),
         ];
@@ -173,6 +191,7 @@ Webhooks:
         Webhooks:
           Inbound:
             /webhook/频道/开放的路径/很长  ✗ Inactive  频道  ⚠ signatures are not verified
+            /webhook/shut                  ✓ Active    discord-dev  ⚠ no key can verify its requests
 
           Outbound:
             a                              ⚠ Failing   https://a.example

@@ -1,9 +1,6 @@
 //! `openclaw webhooks set-inbound`
 
-use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 
@@ -11,6 +8,7 @@ use super::change;
 use super::flags::{self, FieldFlags, Fields, Inbound};
 use crate::admin::wire::Direction;
 use crate::cli::edit::{self, Wanted, Writing};
+use crate::cli::made::Made;
 use crate::cli::{Context, Done, Error};
 use crate::document::edit::{Change, Edit};
 use crate::document::platforms::{self, Keys, Platform};
@@ -42,7 +40,7 @@ pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<
     change::warn(&arguments.fields, context);
     let mut made = None;
     let mut dry = None;
-    let done = edit::carry_out(&arguments.writing, context, |file, desired| {
+    let done = edit::carry_out_beside(&arguments.writing, context, |file, desired| {
         let there = desired.resources.get(&address);
         let platform = platform(&name, &arguments.fields, there)?;
         fit(platform, &arguments.fields)?;
@@ -57,7 +55,7 @@ pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<
             if arguments.writing.dry_run() {
                 dry = Some(path);
             } else if made.is_none() && !path.exists() {
-                made = Some(Made::new(path)?);
+                made = Some(Made::secret(&path)?);
             }
             let reference = Value::Map([("file".into(), Value::text(&format!("./secrets/{name}")))].into());
             changes.push((vec!["secret".to_owned()], Some(reference)));
@@ -184,50 +182,5 @@ fn next_step(arguments: &Arguments, path: &Path) -> String {
         "github" => format!("put it into the repository's Settings, Webhooks, Secret: cat {path}"),
         "gitlab" => format!("put it into the project's Settings, Webhooks, Secret token: cat {path}"),
         _ => format!("give it to the sender: cat {path}"),
-    }
-}
-
-/// A secret's file that goes again unless the document names it.
-struct Made(Option<PathBuf>);
-
-impl Made {
-    fn new(path: PathBuf) -> Result<Self, Error> {
-        let failed = |error: io::Error| Error::file("write", &path, &error);
-        let directory = path.parent().unwrap_or(Path::new("."));
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(failed)?;
-        let ignored = directory.join(".gitignore");
-        if !ignored.exists() {
-            fs::write(ignored, "# secrets stay on this machine\n*\n").map_err(failed)?;
-        }
-        let mut bytes = [0_u8; 32];
-        getrandom::fill(&mut bytes).map_err(|error| Error::new(format!("no random bytes: {error}")))?;
-        let written = fs::File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .and_then(|mut file| {
-                file.write_all(hex::encode(bytes).as_bytes())?;
-                file.sync_all()
-            });
-        written.map_err(failed)?;
-        Ok(Self(Some(path)))
-    }
-
-    fn keep(mut self) -> PathBuf {
-        self.0.take().unwrap_or_default()
-    }
-}
-
-impl Drop for Made {
-    fn drop(&mut self) {
-        if let Some(path) = &self.0 {
-            // Best effort: a secret that nothing names does no harm.
-            let _ = fs::remove_file(path);
-        }
     }
 }

@@ -105,6 +105,10 @@ fn route(name: &str, test: &RouteTest) -> String {
             "tls" => "TLS",
             _ => "Status",
         };
+        if step.name == "key" {
+            line("Key", &step.detail);
+            continue;
+        }
         let failed = if step.ok { "" } else { "failed: " };
         line(
             name,

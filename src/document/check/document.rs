@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::place::Place;
 use super::slots::Slots;
 use super::{Check, Code, Fault};
+use crate::document::assistant;
 use crate::document::diagnostic::nearest;
 use crate::document::fields::{self, Field, NOT_IN_DEFAULTS, Section};
 use crate::document::text::{Data, Entry, Node};
@@ -24,34 +25,6 @@ const PARTS: [&str; 8] = [
     "defaults",
     "inbound",
     "outbound",
-];
-
-/// Top-level keys of an assistant's own file.
-const ASSISTANTS: [&str; 24] = [
-    "agents",
-    "approvals",
-    "audio",
-    "auth",
-    "bindings",
-    "broadcast",
-    "browser",
-    "channels",
-    "commands",
-    "cron",
-    "discovery",
-    "gateway",
-    "hooks",
-    "logging",
-    "memory",
-    "messages",
-    "meta",
-    "models",
-    "plugins",
-    "session",
-    "skills",
-    "talk",
-    "tools",
-    "wizard",
 ];
 
 /// What the walk of one side's webhooks needs to know and to remember.
@@ -136,7 +109,7 @@ impl Check<'_> {
             }
         }
         if self.format == Format::Json5
-            && let Some(entry) = members.iter().find(|entry| ASSISTANTS.contains(&&*entry.key))
+            && let Some(entry) = members.iter().find(|entry| assistant::is_key(&entry.key))
         {
             let fault = Fault::new(
                 Code::AssistantsFile,

@@ -8,6 +8,7 @@ use super::document::Webhooks;
 use super::place::Place;
 use super::slots::{Slot, Slots};
 use super::{Check, Code, Fault};
+use crate::document::Resource;
 use crate::document::fields::known_section;
 use crate::document::platforms::{self, Keys, Platform, Weakness};
 use crate::document::reference;
@@ -169,7 +170,13 @@ impl Check<'_> {
                 }
                 if let Err(why) = key_form(platform.name, field, literal) {
                     let at = at.clone();
-                    self.report(&place.key(field), &at, Fault::new(Code::InvalidText, why));
+                    let fault = match field {
+                        // Nothing passes for it, so it does no harm: a document may wait for the platform's key.
+                        "publicKey" => Fault::new(Code::UnusableKey, format!("this key verifies nothing: {why}"))
+                            .hint("without another key every request to this route is answered 401"),
+                        _ => Fault::new(Code::InvalidText, why),
+                    };
+                    self.report(&place.key(field), &at, fault);
                 }
             }
         }
@@ -358,6 +365,28 @@ pub(in crate::document) fn key_form(platform: &str, field: &str, key: &str) -> R
         },
         _ => Ok(()),
     }
+}
+
+/// Why an inbound webhook lets nothing in, as far as its document says: none of its public keys is one. `None`: a right
+/// request passes.
+#[must_use]
+pub fn no_key_verifies(resource: &Resource) -> Option<String> {
+    let unverified = resource.effective("verifySignature") == Some(Value::Bool(false));
+    if unverified || resource.get("secret").is_some() {
+        return None;
+    }
+    let platform = resource.effective_ref("platform").and_then(Value::as_text)?;
+    let keys = match resource.get("publicKey")? {
+        Value::List(keys) => &**keys,
+        one => std::slice::from_ref(one),
+    };
+    let mut reason = None;
+    for key in keys {
+        // A reference is checked where it leads to.
+        let literal = key.as_text().filter(|text| !reference::has_reference(text))?;
+        reason = Some(key_form(platform, "publicKey", literal).err()?);
+    }
+    reason.map(|why| format!("no key can verify its requests: {why}"))
 }
 
 /// Not every 32 bytes are a key, and some keys take any signature for right.

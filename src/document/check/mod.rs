@@ -18,6 +18,7 @@ use super::text::{self, Node};
 use super::value::Value;
 use super::{Desired, Format};
 pub(super) use inbound::key_form;
+pub use inbound::no_key_verifies;
 use place::Place;
 
 /// At most so many diagnostics are kept.

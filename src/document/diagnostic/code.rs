@@ -112,7 +112,7 @@ codes! {
         "Status codes are numbers from 100 to 599 (`503`), classes (`5xx`) or ranges (`520-530`).";
     InvalidText "OC124" Error "the text does not fit the field"
         "The text has a form that this field, or this platform, cannot use. Telegram's secret has 1 to 256 characters of \
-         `A-Z a-z 0-9 _ -`; Discord's public key has 64 hex digits; what follows `whsec_` and `whpk_` is base64.";
+         `A-Z a-z 0-9 _ -`; what follows `whsec_` is base64.";
     Tag "OC125" Error "a YAML tag that means nothing here"
         "The only YAML tags that are understood are those of the core schema: `!!str`, `!!int`, `!!bool`, `!!float`, \
          `!!null`, `!!map`, `!!seq`.";
@@ -184,6 +184,11 @@ codes! {
          Telegram's is always the same, Google's and Microsoft's hold for about an hour. Whoever sees one request, in a \
          proxy's log of headers for instance, can send any other while the token holds. `allowFrom` with the platform's \
          networks makes up for it.";
+    UnusableKey "OC159" Warning "a public key that verifies nothing"
+        "Discord's public key has 64 hex digits, that of Standard Webhooks is `whpk_` and the base64 of 32 bytes. A text of \
+         another form, such as a placeholder, lets nothing in: without another key each request to this route is answered \
+         401, and `openclaw webhooks logs` says that no key can verify it. Put the platform's own key in its place. (What a \
+         reference leads to must have the right form: otherwise the gateway keeps what it runs.)";
     Unresolved "OC160" Error "a reference does not resolve here"
         "Only `openclaw validate --resolve` and the gateway itself look at where a reference leads: a variable that is not \
          set, a file that cannot be read, a provider that has no such id, or a value that does not fit its field. Set the \

@@ -274,6 +274,9 @@ fn what_a_reference_leads_to_must_fit_the_platform() {
         problems(resolve_inbound(&name, &discord, &world)),
         ["publicKey Invalid Discord's public key has 64 hex digits"]
     );
+    // A literal was warned of, and lets nothing in.
+    let placeholder = inbound("platform: discord, publicKey: discord-public-key");
+    assert!(resolve_inbound(&name, &placeholder, &world).is_ok());
     let telegram = inbound("platform: telegram, secret: { env: TG }");
     assert_eq!(problems(resolve_inbound(&name, &telegram, &world)).len(), 1);
 }

@@ -2,6 +2,7 @@
 
 mod authority;
 mod bytes;
+pub mod console;
 mod receiver;
 mod request;
 
