@@ -221,7 +221,12 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// Caught and not obeyed: a file at its limit (`ulimit -f`) is a full disk, not the end of the process.
+    _file_size: Signal,
 }
+
+/// SIGXFSZ, on Linux and macOS.
+const FILE_SIZE: i32 = 25;
 
 impl Signals {
     fn catch() -> std::io::Result<Self> {
@@ -229,6 +234,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            _file_size: signal(SignalKind::from_raw(FILE_SIZE))?,
         })
     }
 

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{Request, Response, StatusCode};
+use http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -83,17 +84,26 @@ where
         // Here and not in the future: a request counts from the end of its headers.
         let in_flight = InFlight::new(&activity);
         let handler = Arc::clone(&shared.handler);
+        // A message framed twice (chunks and a length) is read by its chunks, and what follows on the connection may be meant
+        // to be another's request: nothing may follow (RFC 9112, 6.3). Hyper has taken the length away by now, so this is
+        // any request in chunks: rare among webhooks, and it costs the connection alone.
+        let ends = request.version() == Version::HTTP_11 && request.headers().contains_key(TRANSFER_ENCODING);
         async move {
             // `handle` itself runs inside, so that a panic before its first await is caught too.
             let answer = AssertUnwindSafe(async move { handler.handle(request, peer).await })
                 .catch_unwind()
                 .await;
-            let answer = answer.unwrap_or_else(|_| {
+            let mut answer = answer.unwrap_or_else(|_| {
                 error!("a handler panicked; answered 500");
                 let mut answer = Response::new(Body::full("internal error\n"));
                 *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
                 answer
             });
+            if ends {
+                answer
+                    .headers_mut()
+                    .insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok::<_, Infallible>(answer.map(|body| Tracked {
                 body,
                 _in_flight: in_flight,

@@ -74,6 +74,12 @@ impl Breaker {
         match self.state(settings) {
             BreakerState::Closed => Admission::Any,
             BreakerState::Open { until_ms } if now_ms >= until_ms => Admission::Probe,
+            // Longer than a cooldown: the clock was set back.
+            BreakerState::Open { until_ms }
+                if settings.is_some_and(|s| until_ms.saturating_sub(now_ms) > millis(s.cooldown)) =>
+            {
+                Admission::Probe
+            }
             BreakerState::Open { until_ms } => Admission::Until(until_ms),
             BreakerState::Probing => Admission::AfterProbe,
         }
@@ -190,6 +196,13 @@ mod tests {
         assert_eq!(breaker.admits(Some(&shorter), 2000), Admission::Probe);
         assert_eq!(breaker.state(None), BreakerState::Closed);
         assert_eq!(breaker.admits(None, 1000), Admission::Any);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_park_for_longer_than_a_cooldown() {
+        let breaker = opened();
+        assert_eq!(breaker.admits(Some(&SETTINGS), 1000), Admission::Until(31_000));
+        assert_eq!(breaker.admits(Some(&SETTINGS), -3_600_000), Admission::Probe);
     }
 
     #[test]

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -93,6 +93,15 @@ pub(super) struct Clients {
     open: Arc<AtomicUsize>,
     lookups: Arc<Semaphore>,
     system_roots: OnceLock<RootCertStore>,
+    #[cfg(test)]
+    network: Option<Arc<dyn Network>>,
+}
+
+/// A network of a test's own, in the place of sockets.
+#[cfg(test)]
+pub(super) trait Network: Send + Sync + 'static {
+    /// Opens a connection to a URL's host.
+    fn connect(&self, uri: &Uri) -> BoxFuture<'static, Result<tokio::io::DuplexStream, ConnectError>>;
 }
 
 impl Clients {
@@ -103,6 +112,16 @@ impl Clients {
             open: Arc::default(),
             lookups: Arc::new(Semaphore::new(LOOKUPS)),
             system_roots: OnceLock::new(),
+            #[cfg(test)]
+            network: None,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn on(network: Arc<dyn Network>) -> Self {
+        Self {
+            network: Some(network),
+            ..Self::new()
         }
     }
 
@@ -162,6 +181,8 @@ impl Clients {
             tls: identity.tls.clone(),
             policy: Arc::clone(&policy),
             open: Arc::clone(&self.open),
+            #[cfg(test)]
+            network: self.network.clone(),
         };
         let made = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -334,6 +355,8 @@ pub(super) struct Connector {
     tls: Option<Arc<ClientConfig>>,
     policy: Arc<Policy>,
     open: Arc<AtomicUsize>,
+    #[cfg(test)]
+    network: Option<Arc<dyn Network>>,
 }
 
 impl Service<Uri> for Connector {
@@ -352,13 +375,17 @@ impl Service<Uri> for Connector {
             if let Some(address) = egress::literal(&host) {
                 this.policy.check(&host, address)?;
             }
+            #[cfg(test)]
+            if let Some(network) = &this.network {
+                let io = Io::Simulated(network.connect(&uri).await?);
+                return Ok(TokioIo::new(Wire {
+                    io,
+                    trace: Trace::begin(this.open),
+                    http2: false,
+                }));
+            }
             let tcp = this.http.call(uri).await.map_err(|error| unwrapped(&error))?;
-            this.open.fetch_add(1, Relaxed);
-            let trace = Arc::new(Trace {
-                reused: AtomicBool::new(false),
-                answered: AtomicBool::new(false),
-                open: this.open,
-            });
+            let trace = Trace::begin(this.open);
             let Some(config) = this.tls else {
                 let io = Io::Plain(tcp.into_inner());
                 return Ok(TokioIo::new(Wire {

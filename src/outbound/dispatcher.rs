@@ -52,6 +52,8 @@ pub(super) struct Shared {
     rng: Mutex<Rng>,
     slots: RwLock<Slots>,
     timers: Mutex<BTreeSet<(i64, SenderKey)>>,
+    /// The longest sleep of the timer.
+    timer_check: Duration,
     timer_bell: Notify,
     notices: mpsc::Sender<Notice>,
     tracker: TaskTracker,
@@ -173,9 +175,10 @@ impl Shared {
             }
             let sleep = next_ms.map(|next_ms| {
                 let wait = u64::try_from(next_ms.saturating_sub(now_ms)).unwrap_or(0);
-                Duration::from_millis(wait).min(TIMER_CHECK)
+                Duration::from_millis(wait).min(self.timer_check)
             });
             tokio::select! {
+                biased;
                 () = self.stopping.cancelled() => return,
                 () = self.timer_bell.notified() => {}
                 () = tokio::time::sleep(sleep.unwrap_or_default()), if sleep.is_some() => {}
@@ -191,11 +194,22 @@ impl Dispatcher {
     /// Outside a tokio runtime.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: SharedClock, seed: u64) -> Arc<Self> {
+        Self::with(store, clock, seed, Clients::new(), TIMER_CHECK)
+    }
+
+    /// [`Dispatcher::new`] with its connections and the longest sleep of its timer.
+    pub(super) fn with(
+        store: Arc<dyn Store>,
+        clock: SharedClock,
+        seed: u64,
+        clients: Clients,
+        timer_check: Duration,
+    ) -> Arc<Self> {
         let (notices, taken) = mpsc::channel(NOTICES);
         let shared = Arc::new(Shared {
             store,
             clock,
-            clients: Clients::new(),
+            clients,
             limits: Limits::new(DEFAULT_BUDGET.0, DEFAULT_BUDGET.1),
             stopping: CancellationToken::new(),
             kill: CancellationToken::new(),
@@ -203,6 +217,7 @@ impl Dispatcher {
             rng: Mutex::new(Rng::new(seed)),
             slots: RwLock::default(),
             timers: Mutex::default(),
+            timer_check,
             timer_bell: Notify::new(),
             notices,
             tracker: TaskTracker::new(),
@@ -417,6 +432,14 @@ impl Dispatcher {
             self.shared.kill.cancel();
             self.shared.tracker.wait().await;
         }
+    }
+
+    /// How a sender's task stands: has one, was woken, its timer, whether that covers what is owed.
+    #[cfg(test)]
+    pub(super) fn told(&self, key: SenderKey) -> Option<(bool, bool, Option<i64>, bool)> {
+        let slot = self.slot(key)?;
+        let state = slot.lock();
+        Some((state.running, state.woken, state.timer_ms, state.due_known))
     }
 
     #[cfg(test)]

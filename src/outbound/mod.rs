@@ -40,6 +40,8 @@ mod verdict;
 mod wire;
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 
 pub use breaker::BreakerState;

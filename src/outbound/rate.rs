@@ -86,6 +86,20 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_set_back_holds_nobody_up() {
+        let rate = Rate {
+            count: 1,
+            per: Duration::from_secs(1),
+        };
+        let mut bucket = Bucket::default();
+        bucket.begin(&rate, 3_600_000);
+        assert!(bucket.ready(&rate, 3_600_000).is_err());
+        assert_eq!(bucket.ready(&rate, 0), Ok(1));
+        bucket.begin(&rate, 0);
+        assert_eq!(bucket.ready(&rate, 0), Err(1000));
+    }
+
+    #[test]
     fn no_window_has_more_than_the_rate_and_a_tenth() {
         for (count, per_ms) in [(50, 1000), (1, 1000), (7, 60_000), (3000, 1000)] {
             let rate = Rate {

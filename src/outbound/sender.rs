@@ -46,6 +46,8 @@ struct Hands {
     settling_count: usize,
     claiming: Option<BoxFuture<'static, Result<Vec<Owed>, StoreError>>>,
     claim_limit: usize,
+    /// How what is ready was claimed.
+    claimed_as: Ordering,
     /// When is the next delivery due?
     asking: Option<BoxFuture<'static, Result<Option<i64>, StoreError>>>,
     /// The answer, as long as nothing was claimed or settled since.
@@ -57,6 +59,8 @@ struct Hands {
     permit: Option<Permit>,
     /// The store may have deliveries that are due.
     more: bool,
+    /// A wake came while `claiming` was under way: its answer may be older than what the wake was about.
+    woken_since: bool,
     /// The store's pause after a failure.
     trouble: Option<Trouble>,
 }
@@ -97,12 +101,14 @@ pub(super) async fn run(shared: Arc<Shared>, slot: Arc<Slot>) {
         settling_count: 0,
         claiming: None,
         claim_limit: 0,
+        claimed_as: Ordering::None,
         asking: None,
         next: Next::Unknown,
         rechecked: false,
         waiting: None,
         permit: None,
         more: false,
+        woken_since: false,
         trouble: None,
     };
     loop {
@@ -136,6 +142,7 @@ impl Hands {
                 let mut state = self.slot.lock();
                 if std::mem::take(&mut state.woken) {
                     self.more = true;
+                    self.woken_since = true;
                     self.next = Next::Unknown;
                 }
                 state.stance(now_ms)
@@ -144,7 +151,7 @@ impl Hands {
             if stopping {
                 stance.may_begin = MayBegin::Not;
             }
-            if let Some(sender) = stance.sender.clone() {
+            if let Some(sender) = stance.sender.clone().filter(|_| self.in_order(&stance)) {
                 self.begin(&sender, &mut stance, now_ms);
             }
             let pausing = self
@@ -152,7 +159,8 @@ impl Hands {
                 .as_ref()
                 .is_some_and(|trouble| trouble.until > Instant::now());
             if !pausing {
-                if !self.ready.is_empty() && !matches!(stance.may_begin, MayBegin::Some(_)) {
+                let may_begin = matches!(stance.may_begin, MayBegin::Some(_)) && self.in_order(&stance);
+                if !may_begin && !self.ready.is_empty() {
                     self.release_ready().await;
                     continue;
                 }
@@ -181,6 +189,12 @@ impl Hands {
                 return End::Stopped;
             }
         }
+    }
+
+    /// Whether what is ready was claimed under the ordering that holds now: under another it may overtake.
+    fn in_order(&self, stance: &Stance) -> bool {
+        let sender = stance.sender.as_ref();
+        self.ready.is_empty() || sender.is_some_and(|sender| sender.settings.ordering == self.claimed_as)
     }
 
     /// Nothing is in hand.
@@ -308,7 +322,9 @@ impl Hands {
             .map(|trouble| trouble.until)
             .filter(|until| *until > Instant::now());
         let mut closed = false;
+        // In this order, so that a run can be repeated. None starves another: what comes first is bounded by what comes later.
         tokio::select! {
+            biased;
             Some(landed) = self.flights.next(), if !self.flights.is_empty() => self.land(&landed),
             result = maybe(&mut self.claiming) => {
                 self.claiming = None;

@@ -150,10 +150,7 @@ impl Slot {
             .as_ref()
             .and_then(|sender| sender.settings.breaker.as_ref());
         let breaker = state.breaker.state(settings);
-        let parked = match breaker {
-            BreakerState::Open { until_ms } => until_ms.max(state.floor_ms),
-            _ => state.floor_ms,
-        };
+        let parked = state.parked_until_ms(now_ms);
         SenderStatus {
             name: state.name.clone(),
             state: state.shown(),
@@ -203,6 +200,26 @@ impl State {
         }
     }
 
+    /// No attempt begins before this time, unless it is further off than anything can park a sender: then the clock was set
+    /// back.
+    fn floor_ms(&self, now_ms: i64) -> i64 {
+        let Some(sender) = &self.sender else { return i64::MIN };
+        let longest = millis(sender.settings.max_retry_delay.max(2 * LOCAL_WAIT));
+        if self.floor_ms.saturating_sub(now_ms) > longest {
+            i64::MIN
+        } else {
+            self.floor_ms
+        }
+    }
+
+    fn parked_until_ms(&self, now_ms: i64) -> i64 {
+        let settings = self.sender.as_ref().and_then(|sender| sender.settings.breaker.as_ref());
+        match self.breaker.admits(settings, now_ms) {
+            Admission::Until(until_ms) => until_ms.max(self.floor_ms(now_ms)),
+            _ => self.floor_ms(now_ms),
+        }
+    }
+
     fn may_begin(&self, now_ms: i64) -> MayBegin {
         let Some(sender) = &self.sender else {
             return MayBegin::Not;
@@ -215,8 +232,9 @@ impl State {
         if over || self.suspended.is_some() || sender.settings.paused {
             return MayBegin::Not;
         }
-        if now_ms < self.floor_ms {
-            return MayBegin::From(self.floor_ms);
+        let floor_ms = self.floor_ms(now_ms);
+        if now_ms < floor_ms {
+            return MayBegin::From(floor_ms);
         }
         let at_most = match self.breaker.admits(sender.settings.breaker.as_ref(), now_ms) {
             Admission::Any => sender.concurrency(),
@@ -266,7 +284,7 @@ impl State {
         self.count(verdict, answer);
         let wait = answer.retry_after.map(|wait| wait.min(settings.max_retry_delay));
         if let Some(wait) = wait {
-            self.floor_ms = self.floor_ms.max(now_ms.saturating_add(millis(wait)));
+            self.floor_ms = self.floor_ms(now_ms).max(now_ms.saturating_add(millis(wait)));
         }
         match verdict {
             Verdict::Delivered => {
@@ -304,7 +322,9 @@ impl State {
                     Some(status) if status != 410 => format!("the endpoint answered {} to {}", said(), owed.event.id),
                     _ => format!("the endpoint answered 410 to {}", owed.event.id),
                 };
-                if self.suspended.is_none() {
+                // An endpoint that the sender has left says nothing of the one it has now.
+                let current = self.sender.as_ref().is_some_and(|now| Arc::ptr_eq(now, sender));
+                if current && self.suspended.is_none() {
                     self.suspended = Some(reason.as_str().into());
                     self.suspension_unsaved = true;
                     news = Some(News::Suspended(reason));
@@ -380,7 +400,7 @@ impl State {
         let wait = Duration::from_secs(1 << self.local_in_a_row.min(5)).min(LOCAL_WAIT);
         self.local_in_a_row = self.local_in_a_row.saturating_add(1);
         let due_ms = now_ms.saturating_add(millis(backoff::jittered_up(wait, jitter, rng)));
-        self.floor_ms = self.floor_ms.max(due_ms);
+        self.floor_ms = self.floor_ms(now_ms).max(due_ms);
         due_ms
     }
 

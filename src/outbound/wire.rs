@@ -15,13 +15,23 @@ use tokio_rustls::client::TlsStream;
 #[derive(Debug)]
 pub(super) struct Trace {
     /// A request was written after an answer was read.
-    pub(super) reused: AtomicBool,
+    reused: AtomicBool,
     /// Something was read after the last write.
-    pub(super) answered: AtomicBool,
-    pub(super) open: Arc<AtomicUsize>,
+    answered: AtomicBool,
+    open: Arc<AtomicUsize>,
 }
 
 impl Trace {
+    /// Of a connection that is open from now on.
+    pub(super) fn begin(open: Arc<AtomicUsize>) -> Arc<Self> {
+        open.fetch_add(1, Relaxed);
+        Arc::new(Self {
+            reused: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
+            open,
+        })
+    }
+
     /// Whether a request that failed on this connection failed before any byte of an answer, on a kept connection.
     pub(super) fn is_stale(&self) -> bool {
         self.reused.load(Relaxed) && !self.answered.load(Relaxed)
@@ -50,6 +60,9 @@ pub(super) struct Wire {
 pub(super) enum Io {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    /// Of a simulated network.
+    #[cfg(test)]
+    Simulated(tokio::io::DuplexStream),
 }
 
 /// Calls a method of whichever it is.
@@ -58,6 +71,8 @@ macro_rules! io {
         match &mut $self.get_mut().io {
             Io::Plain(io) => Pin::new(io).$method($($argument),*),
             Io::Tls(io) => Pin::new(&mut **io).$method($($argument),*),
+            #[cfg(test)]
+            Io::Simulated(io) => Pin::new(io).$method($($argument),*),
         }
     };
 }
@@ -80,6 +95,8 @@ impl AsyncRead for Wire {
         let polled = match &mut this.io {
             Io::Plain(io) => Pin::new(io).poll_read(cx, buffer),
             Io::Tls(io) => Pin::new(&mut **io).poll_read(cx, buffer),
+            #[cfg(test)]
+            Io::Simulated(io) => Pin::new(io).poll_read(cx, buffer),
         };
         if buffer.filled().len() > before {
             this.trace.answered.store(true, Relaxed);
@@ -106,6 +123,8 @@ impl AsyncWrite for Wire {
         match &self.io {
             Io::Plain(io) => io.is_write_vectored(),
             Io::Tls(io) => io.is_write_vectored(),
+            #[cfg(test)]
+            Io::Simulated(io) => io.is_write_vectored(),
         }
     }
 

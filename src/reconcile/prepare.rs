@@ -55,14 +55,6 @@ pub(super) enum SenderPart {
 }
 
 impl SenderPart {
-    /// The name that it had before, where the document says so.
-    pub(super) fn previous(&self) -> Option<&Name> {
-        match self {
-            Self::Put { previous, .. } => previous.as_ref(),
-            Self::Remove { .. } => None,
-        }
-    }
-
     /// What the store has to know of it; `changed`: its entry is not what was applied before.
     pub(super) fn to_store(&self, changed: bool) -> store::SenderChange {
         match self {

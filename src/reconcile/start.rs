@@ -22,7 +22,7 @@ use crate::store::{self, Cause, Commit, Generation, NewGeneration, SenderKey, St
 use super::commit::{AdminHandler, Running};
 use super::condition::{Conditions, reasons, types};
 use super::core::{Core, debounce, is_manual, load, max_delete, sender_changes};
-use super::prepare::{self, SenderPart};
+use super::prepare;
 use super::say::errors;
 use super::settle::Settle;
 use super::view::View;
@@ -83,6 +83,8 @@ struct Choice {
     desired: Arc<Desired>,
     /// The document is another one than the last generation's: a generation is made.
     new: bool,
+    /// Senders whose entry changed while nothing ran: their suspension is over.
+    changed: BTreeSet<Name>,
     /// `added, changed, replaced, deleted` against the last generation. The plan itself is let go: of a first start it is as
     /// large as the document.
     summary: [u32; 4],
@@ -153,11 +155,8 @@ impl Core {
                     .resources
                     .contains_key(&Address::Outbound(row.name.clone()))
         });
-        let renamed: BTreeSet<&Name> = prepared.senders.iter().filter_map(SenderPart::previous).collect();
-        changes.extend(
-            gone.filter(|row| !renamed.contains(&row.name))
-                .map(|row| store::SenderChange::Remove { name: row.name.clone() }),
-        );
+        // After the puts: one that a put has renamed has its old name no more, and stays.
+        changes.extend(gone.map(|row| store::SenderChange::Remove { name: row.name.clone() }));
         let committed = start
             .store
             .commit(Commit {
@@ -222,10 +221,16 @@ impl Core {
             retiring: JoinSet::new(),
             stopping: CancellationToken::new(),
         };
-        let standing: HashMap<SenderKey, (Option<String>, bool)> = known
+        let mut standing: HashMap<SenderKey, (Option<String>, bool)> = known
             .into_iter()
             .map(|row| (row.key, (row.suspended, row.owed > 0)))
             .collect();
+        for key in choice.changed.iter().filter_map(|name| keys.get(name)) {
+            if let Some((suspended, _)) = standing.get_mut(key).filter(|(suspended, _)| suspended.is_some()) {
+                *suspended = None;
+                start.store.set_suspended(*key, None).await?;
+            }
+        }
         running.commit(prepared, &keys, &|key| standing.get(&key).cloned().unwrap_or_default());
         let mut core = Self {
             watched: WatchedFiles::of(&start.path, &choice.desired),
@@ -293,6 +298,7 @@ fn choose(
                 bytes,
                 desired,
                 new: true,
+                changed: BTreeSet::new(),
                 summary: plan.summary().counts(),
             },
             None,
@@ -305,6 +311,7 @@ fn choose(
             bytes: bytes.clone(),
             desired: Arc::new(desired),
             new: false,
+            changed: BTreeSet::new(),
             summary: [0; 4],
         })
     };
@@ -327,6 +334,7 @@ fn choose(
             bytes: file.clone(),
             desired: desired.clone(),
             new: false,
+            changed: BTreeSet::new(),
             summary: [0; 4],
         };
         return Ok((choice, None));
@@ -379,10 +387,24 @@ fn choose(
             bytes: file.clone(),
             desired: desired.clone(),
             new: true,
+            changed: changed_senders(&plan),
             summary: plan.summary().counts(),
         },
         None,
     ))
+}
+
+fn changed_senders(plan: &plan::Plan) -> BTreeSet<Name> {
+    let changed = plan
+        .changes
+        .iter()
+        .filter(|change| change.action != plan::Action::Delete);
+    changed
+        .filter_map(|change| match &change.address {
+            Address::Outbound(name) => Some(name.clone()),
+            _ => None,
+        })
+        .collect()
 }
 
 impl Broken {

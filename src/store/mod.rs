@@ -14,6 +14,8 @@
 #[cfg(test)]
 pub(crate) mod conformance;
 pub mod model;
+#[cfg(test)]
+pub(crate) mod simulated;
 pub mod sqlite;
 
 use std::sync::Arc;

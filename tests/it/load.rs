@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -47,6 +48,11 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 impl Load {
     /// `threads` connections. With `may_be_cut` a broken connection ends its thread and is no fault.
     pub fn start(to: SocketAddr, path: &str, threads: usize, may_be_cut: bool) -> Self {
+        Self::paced(to, path, threads, may_be_cut, Duration::ZERO)
+    }
+
+    /// The same with a pause after each request.
+    pub fn paced(to: SocketAddr, path: &str, threads: usize, may_be_cut: bool, pause: Duration) -> Self {
         let load = Self {
             stop: Arc::default(),
             accepted: Arc::default(),
@@ -59,6 +65,7 @@ impl Load {
             std::thread::spawn(move || {
                 let mut connection = KeptAlive::open(to);
                 while !stop.load(Ordering::Relaxed) {
+                    std::thread::sleep(pause);
                     let id = format!("load-{}", NEXT.fetch_add(1, Ordering::Relaxed));
                     match connection.send(&github(&path, &id)) {
                         Ok(answer) if (200..300).contains(&answer.status) => drop(accepted.lock().unwrap().insert(id)),
@@ -82,6 +89,11 @@ impl Load {
     /// How many were accepted so far.
     pub fn accepted(&self) -> usize {
         self.accepted.lock().unwrap().len()
+    }
+
+    /// Which were accepted so far.
+    pub fn accepted_so_far(&self) -> BTreeSet<String> {
+        self.accepted.lock().unwrap().clone()
     }
 
     /// Ends the threads; what was accepted, and every answer that was no 2xx.

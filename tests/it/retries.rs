@@ -150,3 +150,32 @@ fn the_gateways_own_life_is_told() {
         .collect();
     assert_eq!(names, ["system.started", "system.stopped"]);
 }
+
+#[test]
+fn a_suspension_ends_where_the_entry_changed_while_nothing_ran() {
+    let (old, new) = (Receiver::start(), Receiver::start());
+    old.behave(Behaviour::Answer(410));
+    let text = |receiver: &Receiver| {
+        document(&format!(
+            "  inbound:\n    github: {{ secret: {SECRET} }}\n  outbound:\n    out: {{ url: \"{}\", secret: s, events: [webhook.received] }}\n",
+            receiver.url("/events")
+        ))
+    };
+    let state = |gateway: &Gateway| gateway.json("/v1/webhooks/outbound/out")["webhook"]["state"].clone();
+    let stop = |mut gateway: Gateway| {
+        gateway.signal("TERM");
+        assert_eq!(gateway.wait(), Some(0));
+        gateway.dir.clone()
+    };
+    let gateway = Gateway::start(&text(&old));
+    assert_eq!(github("/webhook/github", "kept").send(gateway.public).status, 200);
+    eventually("it is suspended", || (state(&gateway) == "suspended").then_some(()));
+    // Unchanged, it stays so at a start.
+    let gateway = Gateway::start_in(stop(gateway), Vec::new());
+    assert_eq!(state(&gateway), "suspended");
+    let dir = stop(gateway);
+    std::fs::write(dir.path().join("openclaw.yaml"), text(&new)).unwrap();
+    let gateway = Gateway::start_in(dir, Vec::new());
+    new.wait_for(1);
+    assert_eq!(state(&gateway), "active");
+}

@@ -33,6 +33,8 @@ impl Hands {
         };
         let store = Arc::clone(&self.shared.store);
         self.claim_limit = limit;
+        self.claimed_as = claim.ordering;
+        self.woken_since = false;
         self.claiming = Some(async move { store.claim(claim).await }.boxed());
     }
 
@@ -43,7 +45,7 @@ impl Hands {
                 self.next = Next::Unknown;
                 self.rechecked &= owed.is_empty();
                 if owed.len() < self.claim_limit {
-                    self.more = false;
+                    self.more = self.woken_since;
                     let mut state = self.slot.lock();
                     // What the timer stood for may be among these: ask the store anew what is next.
                     let now_ms = self.shared.clock.now_ms();

@@ -168,6 +168,20 @@ impl Subscription {
     }
 }
 
+/// The sender that one of the gateway's own events is about: it is not told of itself, or it would be told that it could
+/// not be told.
+pub(in crate::store) fn about(event: &Event) -> Option<Name> {
+    #[derive(serde::Deserialize)]
+    struct About {
+        sender: String,
+    }
+    if !event.name.is_gateways_own() {
+        return None;
+    }
+    let about: About = serde_json::from_str(event.data.get()).ok()?;
+    Name::parse(&about.sender).ok()
+}
+
 /// What a commit did.
 #[derive(Debug, Default)]
 pub struct Committed {

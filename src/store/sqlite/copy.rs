@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::failure::Context;
-use super::schema;
+use super::{schema, wal};
 use crate::store::{Result, StoreError};
 
 /// Writes a consistent copy into a new file, or as `store.db` into a directory.
@@ -48,6 +48,7 @@ pub struct Checked {
 
 /// Looks through a whole store, with or without a gateway that has it; `None`: there is none. Takes as long as reading it.
 pub fn check(directory: &Path) -> Result<Option<Checked>> {
+    wal::check(directory)?;
     let Some(conn) = schema::open_readonly(directory, &schema::FORMAT)? else {
         return Ok(None);
     };

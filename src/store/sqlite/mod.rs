@@ -2,7 +2,7 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `schema.rs` `lock.rs` `failure.rs` | the database file, the directory's lock, errors |
+//! | `schema.rs` `log.rs` `lock.rs` `failure.rs` | the database file, its log, the directory's lock, errors |
 //! | `writer.rs` `staged.rs` `checkpoint.rs` | the one thread that writes, and answers many with one fsync |
 //! | `append.rs` `claim.rs` `settle.rs` `commit.rs` `mend.rs` | what it does |
 //! | `senders.rs` `recent.rs` `shared.rs` | what is kept in memory |
@@ -28,6 +28,7 @@ mod settle;
 mod shared;
 mod staged;
 mod story;
+mod wal;
 mod writer;
 
 #[cfg(test)]
@@ -97,6 +98,7 @@ pub fn open_with_clock(
 ) -> Result<Arc<SqliteStore>> {
     make_directory(directory)?;
     let lock = lock::take(directory, owner_line)?;
+    wal::check(directory)?;
     let conn = schema::open(directory, &schema::FORMAT)?;
     let path = directory.join(schema::FILE);
     let senders = senders::Senders::load(&conn)?;

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::row;
 use crate::event::{Event, EventName, EventPattern, Name, Ordering};
-use crate::store::{Result, SenderKey, StoreError, Subscription};
+use crate::store::{Result, SenderKey, StoreError, Subscription, about};
 
 /// One sender, active or removed.
 #[derive(Debug, Clone)]
@@ -166,20 +166,6 @@ impl Senders {
             keys.retain(|key| !self.per_request.contains(key) || (of_request && !event.test && served.insert(*key)));
         }
     }
-}
-
-/// The sender that one of the gateway's own events is about: it is not told of itself, or it would be told that it could
-/// not be told.
-fn about(event: &Event) -> Option<Name> {
-    #[derive(serde::Deserialize)]
-    struct About {
-        sender: String,
-    }
-    if !event.name.is_gateways_own() {
-        return None;
-    }
-    let about: About = serde_json::from_str(event.data.get()).ok()?;
-    Name::parse(&about.sender).ok()
 }
 
 #[cfg(test)]

@@ -36,12 +36,30 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
 
 /// The binary under test.
 pub fn openclaw() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_openclaw"));
+    without_variables(Command::new(env!("CARGO_BIN_EXE_openclaw")))
+}
+
+fn without_variables(mut command: Command) -> Command {
     command
         .env_remove("OPENCLAW_CONFIG")
         .env_remove("OPENCLAW_GATEWAY")
         .env_remove("OPENCLAW_ADMIN_TOKEN");
     command
+}
+
+/// Whether a program of the system is there and does what it is told; says on stderr where it does not.
+pub fn system(program: &str, args: &[&str]) -> bool {
+    match Command::new(program).args(args).output() {
+        Ok(output) if output.status.success() => true,
+        Ok(output) => {
+            eprintln!("{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
+            false
+        }
+        Err(error) => {
+            eprintln!("{program}: {error}");
+            false
+        }
+    }
 }
 
 /// The first lines of every document of these tests: ports that the system chooses.
@@ -89,10 +107,29 @@ impl Gateway {
         }
     }
 
+    /// Starts a gateway after what a shell says first: `ulimit -n 64`.
+    #[track_caller]
+    pub fn start_under(limits: &str, document: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("openclaw.yaml"), document).unwrap();
+        let mut command = without_variables(Command::new("sh"));
+        let script = format!("{limits} && exec \"$0\" run");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_openclaw")]);
+        match Self::launch(command, Arc::new(dir), Vec::new()) {
+            Ok(gateway) => gateway,
+            Err(output) => panic!("the gateway did not start:\n{output}"),
+        }
+    }
+
     /// Starts a gateway, or gives what it printed before it exited.
     pub fn try_start_in(dir: Arc<tempfile::TempDir>, env: Vec<(String, String)>) -> Result<Self, String> {
-        let mut child = openclaw()
-            .arg("run")
+        let mut command = openclaw();
+        command.arg("run");
+        Self::launch(command, dir, env)
+    }
+
+    fn launch(mut command: Command, dir: Arc<tempfile::TempDir>, env: Vec<(String, String)>) -> Result<Self, String> {
+        let mut child = command
             .current_dir(dir.path())
             .envs(env.iter().map(|(k, v)| (k, v)))
             .stdout(Stdio::piped())

@@ -1,0 +1,243 @@
+//! Clients that are slow, many, too large, or two-faced do not keep others out.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::harness::{Gateway, PATIENCE, Receiver, Request, document, eventually};
+use crate::load::{SECRET, delivered, github};
+
+fn route() -> String {
+    document(&format!("  inbound:\n    github: {{ secret: {SECRET} }}\n"))
+}
+
+/// Sends bytes as they are; what comes back until the connection ends, or is silent for a second.
+fn raw(to: SocketAddr, bytes: &str) -> String {
+    let mut stream = TcpStream::connect(to).unwrap();
+    stream.write_all(bytes.as_bytes()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let mut text = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(length @ 1..) = stream.read(&mut buffer) {
+        text.extend(&buffer[..length]);
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn statuses(text: &str) -> Vec<u16> {
+    let heads = text.match_indices("HTTP/1.1 ");
+    heads
+        .filter_map(|(at, _)| text[at + 9..].get(..3)?.parse().ok())
+        .collect()
+}
+
+fn accepts(gateway: &Gateway, id: &str) -> bool {
+    let answer = github("/webhook/github", id).try_send(gateway.public);
+    answer.is_ok_and(|answer| answer.status == 200)
+}
+
+#[test]
+fn smuggled_requests_are_refused_or_never_read() {
+    let gateway = Gateway::start(&route());
+    let hidden = "GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n";
+    let post = "POST /webhook/github HTTP/1.1\r\nHost: x\r\n";
+    let chunk = format!("{:x}\r\n{hidden}\r\n0\r\n\r\n", hidden.len());
+    for (what, request) in [
+        // To whoever counts by the length there is one request; to whoever reads chunks another follows.
+        (
+            "length and chunks",
+            format!(
+                "{post}Content-Length: {}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{hidden}",
+                5 + hidden.len()
+            ),
+        ),
+        (
+            "chunks and length",
+            format!(
+                "{post}Transfer-Encoding: chunked\r\nContent-Length: {}\r\n\r\n0\r\n\r\n{hidden}",
+                5 + hidden.len()
+            ),
+        ),
+        (
+            "two lengths",
+            format!(
+                "{post}Content-Length: 0\r\nContent-Length: {}\r\n\r\n{hidden}",
+                hidden.len()
+            ),
+        ),
+        (
+            "a list of lengths",
+            format!("{post}Content-Length: 0, {}\r\n\r\n{hidden}", hidden.len()),
+        ),
+        ("a signed length", format!("{post}Content-Length: +0\r\n\r\n{hidden}")),
+        (
+            "an unknown coding",
+            format!("{post}Transfer-Encoding: xchunked\r\n\r\n{chunk}"),
+        ),
+        (
+            "chunked twice over",
+            format!("{post}Transfer-Encoding: chunked, identity\r\n\r\n{chunk}"),
+        ),
+        (
+            "a folded line",
+            format!("{post}X-A: b\r\n Content-Length: 5\r\nContent-Length: 0\r\n\r\n{hidden}"),
+        ),
+        (
+            "a space before the colon",
+            format!("{post}Content-Length : {}\r\n\r\n{hidden}", hidden.len()),
+        ),
+        (
+            "a bare line feed in a chunk",
+            format!("{post}Transfer-Encoding: chunked\r\n\r\n0\n\n{hidden}"),
+        ),
+        (
+            "a name with a NUL",
+            format!("{post}Content-\0Length: 5\r\nContent-Length: 0\r\n\r\n{hidden}"),
+        ),
+    ] {
+        let answer = raw(gateway.public, &request);
+        let found = statuses(&answer);
+        // The hidden one would be answered 404: no route has its path.
+        assert!(found.len() <= 1 && !found.contains(&404), "{what}: {found:?}\n{answer}");
+    }
+    assert!(accepts(&gateway, "after"));
+}
+
+#[test]
+fn oversized_requests_are_refused_without_being_read() {
+    let gateway = Gateway::start(&route().replace("server: {", "server: { maxBodyBytes: 100000,"));
+    let post = "POST /webhook/github HTTP/1.1\r\nHost: x\r\n";
+    let large = format!("{post}Content-Length: 30000000\r\n\r\n");
+    assert_eq!(statuses(&raw(gateway.public, &large)), [413]);
+    let long_header = format!("{post}X-A: {}\r\nContent-Length: 0\r\n\r\n", "x".repeat(100_000));
+    // Where more is on the way than is read, the answer may be lost with the connection.
+    assert!(matches!(statuses(&raw(gateway.public, &long_header))[..], [] | [431]));
+    let many_headers = format!("{post}{}Content-Length: 0\r\n\r\n", "X-A: b\r\n".repeat(200));
+    assert_eq!(statuses(&raw(gateway.public, &many_headers)), [431]);
+    let long_path = format!(
+        "POST /{} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+        "x".repeat(70_000)
+    );
+    assert!(matches!(
+        statuses(&raw(gateway.public, &long_path))[..],
+        [] | [414 | 431]
+    ));
+    // A length of chunks that no body can have.
+    let huge_chunk = format!("{post}Transfer-Encoding: chunked\r\n\r\nffffffffffffffff0\r\n");
+    assert!(matches!(statuses(&raw(gateway.public, &huge_chunk))[..], [] | [400]));
+    assert!(accepts(&gateway, "after"));
+}
+
+#[test]
+fn slow_headers_and_slow_bodies_are_cut_and_keep_nobody_out() {
+    let gateway = Gateway::start(&route().replace("server: {", "server: { maxConnections: 64,"));
+    let begun = Instant::now();
+    let mut slow: Vec<_> = (0..40)
+        .map(|n| {
+            let mut stream = TcpStream::connect(gateway.public).unwrap();
+            stream.set_nonblocking(true).unwrap();
+            let head = "POST /webhook/github HTTP/1.1\r\nHost: x\r\n";
+            let head = if n % 2 == 0 {
+                head.to_owned()
+            } else {
+                format!("{head}Content-Length: 1000\r\n\r\n")
+            };
+            stream.write_all(head.as_bytes()).unwrap();
+            (stream, n % 2 == 0)
+        })
+        .collect();
+    // A byte of a header at a time: after 10 s each is closed, whatever it sends. Meanwhile others are served.
+    eventually("slow headers are cut", || {
+        assert!(accepts(&gateway, &format!("beside-{}", begun.elapsed().as_millis())));
+        std::thread::sleep(Duration::from_millis(200));
+        slow.retain_mut(|(stream, header)| {
+            let sent = if *header { stream.write_all(b"X") } else { Ok(()) };
+            let read = stream.read(&mut [0; 512]);
+            let closed =
+                matches!(read, Ok(0)) || matches!(&read, Err(e) if e.kind() != ErrorKind::WouldBlock) || sent.is_err();
+            !closed
+        });
+        slow.iter().all(|(_, header)| !header).then_some(())
+    });
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_secs(9) && took < PATIENCE, "{took:?}");
+    assert!(!slow.is_empty(), "bodies may take 30 s");
+}
+
+/// Many clients that connect and say nothing: `OPENCLAW_TEST_IDLE` of them, as far as the descriptors of this process go.
+#[test]
+fn idle_connections_keep_nobody_out() {
+    let wanted = std::env::var("OPENCLAW_TEST_IDLE")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(600);
+    let gateway = Gateway::start(&route());
+    let mut idle = Vec::new();
+    while idle.len() < wanted {
+        match TcpStream::connect(gateway.public) {
+            Ok(stream) => idle.push(stream),
+            Err(error) => {
+                println!("{} connections, then {error}", idle.len());
+                // Room for this test's own requests.
+                idle.truncate(idle.len().saturating_sub(50));
+                break;
+            }
+        }
+    }
+    let begun = Instant::now();
+    for n in 0..20 {
+        assert!(accepts(&gateway, &format!("beside-idle-{n}")));
+    }
+    println!(
+        "20 requests beside {} idle connections: {:?}",
+        idle.len(),
+        begun.elapsed()
+    );
+    assert_eq!(gateway.get("/healthz").0, 200);
+}
+
+#[test]
+fn a_lack_of_descriptors_backs_off_and_recovers() {
+    let receiver = Receiver::start();
+    let text = document(&format!(
+        "  inbound:\n    github: {{ secret: {SECRET} }}\n  outbound:\n    all: {{ url: \"{}\", secret: s, retries: 0 }}\n",
+        receiver.url("/")
+    ));
+    let gateway = Gateway::start_under("ulimit -n 80", &text);
+    assert!(accepts(&gateway, "before"));
+    receiver.wait_for(1);
+    let mut crowd = Vec::new();
+    while crowd.len() < 160 {
+        crowd.push(TcpStream::connect(gateway.public).unwrap());
+    }
+    // Whoever comes now waits in the queue of the kernel; the gateway says what it lacks and goes on.
+    eventually("it says what it lacks", || {
+        gateway.output().contains("Too many open files").then_some(())
+    });
+    let waiting = std::thread::spawn({
+        let to = gateway.public;
+        move || {
+            github("/webhook/github", "waiting")
+                .try_send(to)
+                .map(|answer| answer.status)
+        }
+    });
+    drop(crowd);
+    let status = waiting.join().unwrap();
+    assert!(matches!(status, Ok(200 | 503)), "{status:?}");
+    eventually("it accepts again", || accepts(&gateway, "after").then_some(()));
+    // `retries: 0`: our own lack of sockets is not charged to a delivery.
+    eventually("it delivers again", || {
+        delivered(&receiver.received()).contains("after").then_some(())
+    });
+    let totals = &gateway.status()["totals"];
+    assert_eq!(totals["dead"], 0, "{totals}");
+}
+
+#[test]
+fn the_admin_api_answers_beside_a_crowd() {
+    let gateway = Gateway::start(&route().replace("server: {", "server: { maxConnections: 20,"));
+    let _crowd: Vec<_> = (0..60).map(|_| TcpStream::connect(gateway.public).unwrap()).collect();
+    assert_eq!(gateway.get("/healthz").0, 200);
+    assert_eq!(Request::get("/v1/status").send(gateway.admin).status, 200);
+}

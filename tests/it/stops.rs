@@ -1,0 +1,93 @@
+//! SIGTERM under load: requests in flight are answered, what was answered is delivered, and the exit code is 0.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::harness::{Behaviour, Gateway, Receiver, document, eventually};
+use crate::load::{Load, SECRET, delivered, github};
+
+#[test]
+fn ten_stops_under_load_lose_nothing_and_exit_0() {
+    let (receiver, hanging) = (Receiver::start(), Receiver::start());
+    hanging.behave(Behaviour::Hang);
+    let text = document(&format!(
+        "  inbound:\n    github: {{ secret: {SECRET} }}\n  outbound:\n    all: {{ url: \"{}\", secret: s }}\n    hanging: {{ url: \"{}\", timeout: 60s, retries: 9 }}\n",
+        receiver.url("/"),
+        hanging.url("/")
+    ))
+    .replace("server: {", "server: { shutdownTimeout: 500ms,");
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    std::fs::write(dir.path().join("openclaw.yaml"), text).unwrap();
+    let mut accepted = BTreeSet::new();
+    for round in 0..10 {
+        let mut gateway = Gateway::start_in(dir.clone(), Vec::new());
+        let load = Load::start(gateway.public, "/webhook/github", 8, true);
+        eventually("requests are accepted", || {
+            (load.accepted() > 10 + 53 * round).then_some(())
+        });
+        gateway.signal("TERM");
+        assert_eq!(gateway.wait(), Some(0), "round {round}");
+        let (now, bad) = load.stop();
+        assert!(bad.is_empty(), "round {round}: {bad:?}");
+        accepted.extend(now);
+    }
+    let gateway = Gateway::start_in(dir, Vec::new());
+    eventually("every accepted event is delivered", || {
+        let seen = delivered(&receiver.received());
+        accepted.iter().all(|id| seen.contains(id)).then_some(())
+    });
+    // A cut attempt is not charged, and its event stays owed.
+    let owed = gateway.json("/v1/webhooks/outbound/hanging")["sender"]["owed"].as_u64();
+    assert!(owed >= Some(accepted.len() as u64), "{owed:?} of {}", accepted.len());
+}
+
+#[test]
+fn a_second_sigterm_ends_at_once() {
+    let hanging = Receiver::start();
+    hanging.behave(Behaviour::Hang);
+    let mut gateway = Gateway::start(
+        &document(&format!(
+            "  outbound:\n    hanging: {{ url: \"{}\", timeout: 60s, events: [system.started] }}\n",
+            hanging.url("/")
+        ))
+        .replace("server: {", "server: { shutdownTimeout: 60s,"),
+    );
+    hanging.wait_for(1);
+    gateway.signal("TERM");
+    eventually("it stops", || gateway.output().contains("stopping").then_some(()));
+    let begun = Instant::now();
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_sender_that_is_gone_at_a_start_is_owed_nothing_more_whatever_names_it() {
+    let receiver = Receiver::start();
+    let route = format!("  inbound:\n    github: {{ secret: {SECRET} }}\n");
+    let sender = |name: &str, more: &str| {
+        format!(
+            "    {name}: {{ url: \"{}\", secret: s, events: [webhook.received]{more} }}\n",
+            receiver.url(&format!("/{name}"))
+        )
+    };
+    let both = document(&format!(
+        "{route}  outbound:\n{}{}",
+        sender("one", ""),
+        sender("two", "")
+    ));
+    let mut gateway = Gateway::start(&both);
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait(), Some(0));
+    // The name is taken: this is no rename, and `one` is gone.
+    let two = document(&format!("{route}  outbound:\n{}", sender("two", ", previousName: one")));
+    std::fs::write(gateway.path("openclaw.yaml"), two).unwrap();
+    let gateway = Gateway::start_in(gateway.dir.clone(), Vec::new());
+    assert_eq!(github("/webhook/github", "after").send(gateway.public).status, 200);
+    receiver.wait_for(1);
+    eventually("nothing is owed", || {
+        (gateway.status()["totals"]["owed"] == 0).then_some(())
+    });
+    assert_eq!(receiver.count(), 1);
+}
