@@ -148,7 +148,7 @@ fn what_was_answered_survives_the_loss_of_everything_unsynced() {
             synced + FRAME - 1,
             synced + FRAME,
             frame + FRAME + PAGE / 2,
-            (synced + length) / 2,
+            usize::midpoint(synced, length),
             length,
         ];
         for cut in cuts.into_iter().filter(|cut| (synced..=length).contains(cut)) {

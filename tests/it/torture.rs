@@ -196,7 +196,7 @@ fn a_torture_of_every_fault_loses_nothing() {
     while begun.elapsed() < long {
         let mut gateway = Gateway::start_in(dir.clone(), Vec::new());
         let load = Load::paced(gateway.public, "/webhook/github", 4, true, Duration::from_millis(8));
-        for _ in 0..1 + dice.below(8) {
+        for _ in 0..=dice.below(8) {
             fault(&gateway, &targets, &mut dice, &mut tally, &mut edition);
             std::thread::sleep(dice.ms(0, 200));
         }
@@ -212,7 +212,9 @@ fn a_torture_of_every_fault_loses_nothing() {
         }
     }
     let gateway = Gateway::start_in(dir, Vec::new());
-    targets.iter().for_each(|target| target.set_mood(0));
+    for target in &targets {
+        target.set_mood(0);
+    }
     let (mut left, mut since) = (usize::MAX, Instant::now());
     loop {
         let now: usize = targets.iter().map(|target| target.missing(&tally.accepted)).sum();

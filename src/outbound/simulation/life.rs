@@ -1,3 +1,4 @@
+// A long room: one process from its start to its end.
 //! One simulated process after the other, and what happens to each.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,4 @@
+// A long room: what is true, and what must hold because of it, are read together.
 //! What is true whatever the gateway believes, and the promises it is held to.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
