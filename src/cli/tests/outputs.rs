@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::CommandFactory as _;
 use serde_json::{Value as Json, json};
 
-use super::harness::{Gateway, NOW, Shell, answer, applied, generation, plan, status};
+use super::harness::{Gateway, NOW, Shell, answer, applied, generation, plan, problem, status};
 use crate::admin::wire::Listing;
 use crate::cli::Cli;
 
@@ -53,6 +53,10 @@ fn gateway() -> Gateway {
         use axum::response::IntoResponse as _;
         ([(axum::http::header::ETAG, "\"6\"")], "webhooks: {} # old\n").into_response()
     };
+    let missing = || {
+        let missing = json!({ "type": "about:blank", "title": "not found", "status": 404 });
+        problem(&serde_json::from_value(missing).unwrap())
+    };
     let mut answers = vec![
         ("GET /v1/webhooks?limit=1", list(&route)),
         (
@@ -69,6 +73,9 @@ fn gateway() -> Gateway {
             "GET /v1/webhooks/outbound/event-logger",
             answer(&json!({ "webhook": sender, "conditions": [], "sender": null })),
         ),
+        // Neither has a namesake on the other side.
+        ("GET /v1/webhooks/outbound/telegram", missing()),
+        ("GET /v1/webhooks/inbound/event-logger", missing()),
         ("GET /v1/logs?sender=event-logger&limit=20", list(&entry)),
         ("GET /v1/events?limit=20", list(&event)),
         ("GET /v1/events?limit=50", list(&event)),

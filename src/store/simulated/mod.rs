@@ -21,7 +21,7 @@ pub(crate) use self::tables::Tables;
 use super::{
     Append, Appended, Claim, Commit, Committed, DeadLetter, DeadQuery, EventQuery, EventRow, Generation, Listing,
     LogEntry, LogQuery, Owed, Page, Replay, Result, Retained, Retention, RouteFigures, RouteNote, SenderFigures,
-    SenderKey, SenderRow, Seq, Settlement, Store, StoreError, StoredRequest, Story, Totals, Wake,
+    SenderKey, SenderRow, Seq, Settlement, Space, Store, StoreError, StoredRequest, Story, Totals, Wake,
 };
 use crate::clock::SharedClock;
 use crate::event::Ordering;
@@ -275,6 +275,15 @@ impl Store for SimulatedStore {
 
     async fn totals(&self) -> Result<Totals> {
         self.read(|tables| Ok(tables.totals()))
+    }
+
+    fn space(&self) -> Space {
+        let (used_bytes, max_bytes) = (self.disk.tables().bytes(), self.memory().max_bytes);
+        Space {
+            used_bytes,
+            max_bytes,
+            full: max_bytes > 0 && used_bytes >= max_bytes,
+        }
     }
 
     fn note(&self, entry: RouteNote) {
