@@ -16,7 +16,7 @@ use crate::secret::Secret;
 use crate::store::{
     Append, Appended, Claim, Commit, Committed, DeadLetter, DeadQuery, EventQuery, EventRow, Generation, Listing,
     LogEntry, LogQuery, Owed, Page, Replay, Result, Retained, Retention, RouteFigures, RouteNote, SenderFigures,
-    SenderKey, SenderRow, Seq, Settlement, Store, StoreError, Story, Totals, Wake,
+    SenderKey, SenderRow, Seq, Settlement, Store, StoreError, StoredRequest, Story, Totals, Wake,
 };
 
 /// The time of the vectors.
@@ -118,6 +118,9 @@ impl Store for FakeStore {
         Err(StoreError::Closed)
     }
     async fn story(&self, _: &str) -> Result<Option<Story>> {
+        Err(StoreError::Closed)
+    }
+    async fn raw_request(&self, _: &str) -> Result<Option<StoredRequest>> {
         Err(StoreError::Closed)
     }
     async fn dead(&self, _: DeadQuery) -> Result<Listing<DeadLetter>> {

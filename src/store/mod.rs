@@ -147,6 +147,9 @@ pub trait Store: Send + Sync + 'static {
     /// One event's whole story.
     async fn story(&self, id: &str) -> Result<Option<Story>>;
 
+    /// The request that made an event, as it was stored; `None`: no such event, or one that no request made.
+    async fn raw_request(&self, event_id: &str) -> Result<Option<StoredRequest>>;
+
     /// Dead letters, newest first.
     async fn dead(&self, query: DeadQuery) -> Result<Listing<DeadLetter>>;
 

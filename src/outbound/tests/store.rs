@@ -226,6 +226,9 @@ impl Store for FakeStore {
     async fn story(&self, _: &str) -> Result<Option<Story>> {
         unreachable!()
     }
+    async fn raw_request(&self, _: &str) -> Result<Option<StoredRequest>> {
+        unreachable!()
+    }
     async fn dead(&self, _: DeadQuery) -> Result<Listing<DeadLetter>> {
         unreachable!()
     }

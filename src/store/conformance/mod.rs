@@ -91,6 +91,7 @@ macro_rules! conformance {
             notes_are_kept_with_the_attempts
             events_are_listed_newest_first
             a_story_tells_each_senders_part
+            a_request_comes_back_as_it_was
             figures_of_a_sender
             figures_of_a_route
         );

@@ -221,6 +221,68 @@ pub(crate) async fn a_story_tells_each_senders_part(bed: &dyn Bed) {
     assert_eq!((story.event.owed, story.event.dead), (1, 1));
 }
 
+pub(crate) async fn a_request_comes_back_as_it_was(bed: &dyn Bed) {
+    let desk = Desk::open(bed).await;
+    let sent = RawRequest {
+        headers: vec![
+            ("X-Odd".into(), b"\xff:value".to_vec()),
+            ("x-odd".into(), Vec::new()),
+            ("Accept".into(), b" a: b ".to_vec()),
+        ],
+        body: bytes::Bytes::from_static(b"{\"a\":\"\x00\xff\"}\n"),
+        verified: false,
+        ..request("telegram")
+    };
+    let two = Append {
+        request: Some(sent.clone()),
+        ..append(vec![new(event("message.received")), new(event("message.sent"))], T0 + 5)
+    };
+    let bare = Append {
+        request: Some(RawRequest {
+            headers: Vec::new(),
+            body: bytes::Bytes::new(),
+            ..request("discord")
+        }),
+        ..append(vec![new(event("message.received"))], T0 + 6)
+    };
+    let both = desk.store.append(two).await.unwrap();
+    let other = desk.store.append(bare).await.unwrap().remove(0).id;
+    let own = desk.append(event("message.received"), T0).await;
+    let desk = desk.reopen(bed).await;
+    for appended in &both {
+        let stored = desk.store.raw_request(&appended.id).await.unwrap().unwrap();
+        assert_eq!((stored.last.0 - stored.first.0, stored.at_ms), (1, T0 + 5));
+        let came = stored.request;
+        assert_eq!(
+            (
+                came.route,
+                came.method,
+                came.target,
+                came.headers,
+                came.body,
+                came.verified
+            ),
+            (
+                sent.route.clone(),
+                sent.method.clone(),
+                sent.target.clone(),
+                sent.headers.clone(),
+                sent.body.clone(),
+                false
+            )
+        );
+    }
+    let bare = desk.store.raw_request(&other).await.unwrap().unwrap();
+    assert_eq!(
+        (bare.first, bare.request.headers.len(), bare.request.body.len()),
+        (bare.last, 0, 0)
+    );
+    assert_eq!((bare.request.route, bare.request.verified), (name("discord"), true));
+    for id in [own.as_str(), "evt_unknown"] {
+        assert!(desk.store.raw_request(id).await.unwrap().is_none());
+    }
+}
+
 pub(crate) async fn figures_of_a_sender(bed: &dyn Bed) {
     let desk = Desk::open(bed).await;
     let key = desk.put("s", &["*"]).await;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::SenderKey;
+use super::{RawRequest, SenderKey, Seq};
 use crate::event::Name;
 
 /// One page of a listing, newest first.
@@ -182,6 +182,19 @@ pub struct StoryRequest {
     pub body_bytes: u64,
     /// Whether its signature was checked and held.
     pub verified: bool,
+}
+
+/// A stored request with its place in the log.
+#[derive(Debug, Clone)]
+pub struct StoredRequest {
+    /// Its first event's place.
+    pub first: Seq,
+    /// Its last event's place; all from `first` on are its own.
+    pub last: Seq,
+    /// When it was accepted.
+    pub at_ms: i64,
+    /// The request.
+    pub request: RawRequest,
 }
 
 /// One sender's part in a [`Story`].

@@ -52,7 +52,7 @@ use self::writer::{Command, Engine, INBOX, Reply};
 use super::{
     Append, Appended, Claim, Commit, Committed, DeadLetter, DeadQuery, EventQuery, EventRow, Generation, Listing,
     LogEntry, LogQuery, Owed, Page, Replay, Result, Retained, Retention, RouteFigures, RouteNote, SenderFigures,
-    SenderKey, SenderRow, Seq, Settlement, Store, StoreError, Story, Totals, Wake,
+    SenderKey, SenderRow, Seq, Settlement, Store, StoreError, StoredRequest, Story, Totals, Wake,
 };
 use crate::clock::{SharedClock, SystemClock};
 
@@ -341,6 +341,11 @@ impl Store for SqliteStore {
     async fn story(&self, id: &str) -> Result<Option<Story>> {
         let id = id.to_owned();
         self.read(move |conn| story::story(conn, &id)).await
+    }
+
+    async fn raw_request(&self, event_id: &str) -> Result<Option<StoredRequest>> {
+        let id = event_id.to_owned();
+        self.read(move |conn| story::raw_request(conn, &id)).await
     }
 
     async fn dead(&self, query: DeadQuery) -> Result<Listing<DeadLetter>> {

@@ -90,6 +90,22 @@ pub(super) fn headers(request: &RawRequest) -> Vec<u8> {
     bytes
 }
 
+/// What [`headers`] wrote.
+pub(super) fn read_headers(bytes: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
+    let lines = bytes.strip_suffix(b"\n").unwrap_or_default();
+    if lines.is_empty() {
+        return bytes.is_empty().then(Vec::new);
+    }
+    lines
+        .split(|byte| *byte == b'\n')
+        .map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let name = std::str::from_utf8(&line[..colon]).ok()?;
+            Some((name.to_owned(), line[colon + 1..].to_vec()))
+        })
+        .collect()
+}
+
 /// The lane of a delivery: positive for a session, one's own and negative without.
 pub(super) fn lane(session: Option<&str>, seq: i64) -> i64 {
     match session {

@@ -5,9 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::read::{attempts_of, event_row, latency};
-use super::row::{EVENT_COLUMNS, Id};
+use super::row::{self, EVENT_COLUMNS, Id};
 use super::shared::Counts;
-use crate::store::{Result, RouteFigures, SenderFigures, SenderKey, Story, StoryDelivery, StoryRequest, delivery_id};
+use crate::event::Name;
+use crate::store::{
+    RawRequest, Result, RouteFigures, SenderFigures, SenderKey, Seq, StoreError, StoredRequest, Story, StoryDelivery,
+    StoryRequest, delivery_id,
+};
 
 /// Attempts of a story.
 const ATTEMPTS: usize = 1000;
@@ -43,6 +47,33 @@ pub(super) fn story(conn: &Connection, id: &str) -> Result<Option<Story>> {
         request,
         deliveries: deliveries(conn, seq, id)?,
         attempts: attempts_of(conn, seq, ATTEMPTS)?,
+    }))
+}
+
+/// The request that made an event.
+pub(super) fn raw_request(conn: &Connection, event_id: &str) -> Result<Option<StoredRequest>> {
+    let mut find = conn.prepare_cached(
+        "SELECT requests.seq, last_seq, at_ms, route, method, target, verified, headers, body
+         FROM events JOIN requests ON requests.seq = events.request WHERE id = ?1",
+    )?;
+    let mut rows = find.query([Id(event_id)])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let damaged = |what: &str| StoreError::Damaged(format!("a request's {what} is not what was written"));
+    let route: String = row.get(3)?;
+    let body: Vec<u8> = row.get(8)?;
+    Ok(Some(StoredRequest {
+        first: Seq(row.get(0)?),
+        last: Seq(row.get(1)?),
+        at_ms: row.get(2)?,
+        request: RawRequest {
+            route: Name::parse(&route).map_err(|_| damaged("route"))?,
+            method: row.get(4)?,
+            target: row.get(5)?,
+            verified: row.get(6)?,
+            headers: row::read_headers(row.get_ref(7)?.as_blob().map_err(|_| damaged("headers"))?)
+                .ok_or_else(|| damaged("headers"))?,
+            body: body.into(),
+        },
     }))
 }
 
