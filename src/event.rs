@@ -162,7 +162,9 @@ impl EventId {
     /// A new id.
     #[must_use]
     pub fn new() -> Self {
-        Self(format!("evt_{}", uuid::Uuid::now_v7().simple()).into())
+        let mut text = *b"evt_00000000000000000000000000000000";
+        hex::encode_to_slice(uuid::Uuid::now_v7(), &mut text[4..]).expect("16 bytes are 32 digits");
+        Self(std::str::from_utf8(&text).expect("digits").into())
     }
 
     /// Takes an id as it is stored.

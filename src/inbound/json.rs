@@ -195,7 +195,7 @@ impl<'a> Json<'a> {
 pub(super) fn write_text(out: &mut String, text: &str) {
     out.push('"');
     let mut rest = text;
-    while let Some(at) = rest.bytes().position(is_special) {
+    while let Some(at) = special_at(rest.as_bytes()) {
         out.push_str(&rest[..at]);
         let byte = rest.as_bytes()[at];
         rest = &rest[at + 1..];
@@ -225,6 +225,17 @@ pub(super) fn quoted(text: &str) -> String {
 /// What cannot stand in a JSON string as it is.
 fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+/// Where the first such byte is. Texts are mostly without: they are looked through by the chunk.
+fn special_at(bytes: &[u8]) -> Option<usize> {
+    const CHUNK: usize = 16;
+    let clean = bytes
+        .chunks_exact(CHUNK)
+        .take_while(|chunk| !chunk.iter().fold(false, |any, byte| any | is_special(*byte)))
+        .count();
+    let from = clean * CHUNK;
+    Some(from + bytes[from..].iter().position(|byte| is_special(*byte))?)
 }
 
 struct Reader<'a> {
@@ -367,7 +378,7 @@ impl<'a> Reader<'a> {
         let mut owned: Option<String> = None;
         loop {
             let rest = &self.text.as_bytes()[self.at..];
-            self.at += rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len());
+            self.at += special_at(rest).unwrap_or(rest.len());
             match self.peek() {
                 None => return Err(self.wrong("a text does not end")),
                 Some(b'"') => {

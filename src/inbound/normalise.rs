@@ -188,12 +188,17 @@ impl Normalised {
     }
 }
 
+/// Room for most objects: growing by doubling copies them many times.
+const USUAL: usize = 1024;
+
 /// Writes one JSON object, member by member. Names are ours: they need no escapes.
 struct ObjectWriter(String);
 
 impl ObjectWriter {
     fn new() -> Self {
-        Self(String::from("{"))
+        let mut text = String::with_capacity(USUAL);
+        text.push('{');
+        Self(text)
     }
 
     fn name(&mut self, name: &str) {

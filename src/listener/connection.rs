@@ -124,8 +124,12 @@ where
         drained: None,
         closing: None,
     };
+    let mut asked = false;
     std::future::poll_fn(|cx| {
-        if cut.as_mut().poll(cx).is_ready() {
+        // The first look leaves our waker there; another one is worth its locks only when something ends.
+        let ask = !asked || shared.ending.load(Ordering::Acquire);
+        asked = true;
+        if ask && cut.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
         if let Poll::Ready(result) = connection.as_mut().poll(cx) {
@@ -134,7 +138,7 @@ where
             }
             return Poll::Ready(());
         }
-        if pace.drained.is_none() && draining.as_mut().poll(cx).is_ready() {
+        if ask && pace.drained.is_none() && draining.as_mut().poll(cx).is_ready() {
             pace.drained = Some(activity.now());
         }
         loop {

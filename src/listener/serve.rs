@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -47,6 +47,7 @@ impl Bound {
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             cut: CancellationToken::new(),
+            ending: AtomicBool::new(false),
         });
         let stop = CancellationToken::new();
         // Here and not in the task: when this returns, the address answers.
@@ -116,7 +117,7 @@ impl Serving {
     /// connections were cut.
     pub async fn drain(mut self, timeout: Duration) -> usize {
         let shared = Arc::clone(&self.owner.0);
-        shared.draining.cancel();
+        shared.end(&shared.draining);
         self.stop.cancel();
         let finished = async {
             let _ = (&mut self.task).await;
@@ -143,7 +144,7 @@ impl Retired {
     /// As [`Serving::drain`].
     pub async fn drain(self, timeout: Duration) -> usize {
         let shared = &self.0.0;
-        shared.draining.cancel();
+        shared.end(&shared.draining);
         if tokio::time::timeout(timeout, shared.finished()).await.is_ok() {
             return 0;
         }
@@ -156,7 +157,7 @@ struct Owner(Arc<Shared>);
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.0.cut.cancel();
+        self.0.end(&self.0.cut);
     }
 }
 
@@ -173,6 +174,8 @@ pub(super) struct Shared {
     pub(super) draining: CancellationToken,
     /// Connections end now.
     pub(super) cut: CancellationToken,
+    /// Set before either of the two: a look at them takes locks that all connections share.
+    pub(super) ending: AtomicBool,
 }
 
 impl Shared {
@@ -191,6 +194,11 @@ impl Shared {
         });
     }
 
+    fn end(&self, token: &CancellationToken) {
+        self.ending.store(true, Ordering::Release);
+        token.cancel();
+    }
+
     async fn finished(&self) {
         self.tasks.close();
         self.tasks.wait().await;
@@ -198,7 +206,7 @@ impl Shared {
 
     async fn cut(&self) -> usize {
         let left = self.open.load(Ordering::Acquire);
-        self.cut.cancel();
+        self.end(&self.cut);
         // A handler that blocks its thread is not waited for any longer.
         let _ = tokio::time::timeout(CUT, self.finished()).await;
         left

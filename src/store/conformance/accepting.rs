@@ -260,7 +260,11 @@ pub(crate) async fn an_event_comes_back_as_it_was(bed: &dyn Bed) {
 pub(crate) async fn an_append_that_fails_leaves_nothing_and_harms_nobody(bed: &dyn Bed) {
     let desk = Desk::open(bed).await;
     let sender = desk.put("s", &["*"]).await;
-    let first = event("a.b");
+    // An id that others make, not the gateway: nothing but the store says that it is taken.
+    let first = Event {
+        id: EventId::from_stored("evt_taken"),
+        ..event("a.b")
+    };
     desk.append(first.clone(), T0).await;
     // The second event of each bad append has an id that is taken.
     let mut tasks = tokio::task::JoinSet::new();

@@ -50,7 +50,7 @@ pub struct NewEvent {
 pub struct DedupeKey {
     /// The route's name, or `api:` for the API: `:` keeps it apart from every name.
     pub scope: Arc<str>,
-    /// The key, as platforms.md says for each platform; keys over 256 bytes are kept as their SHA-256.
+    /// The key, as platforms.md says for each platform; an engine may keep a hash of it.
     pub key: String,
     /// From this time on it is forgotten.
     pub expires_ms: i64,

@@ -3,13 +3,15 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
-use super::row::{self, Id, StoredId};
+use super::keys::{Key, Keys};
+use super::log::Writing;
+use super::row;
 use super::senders::Senders;
 use super::staged::Staged;
 use crate::event::Event;
-use crate::store::{Append, Appended, DedupeKey, RawRequest, Result, RouteNote, SenderKey};
+use crate::store::{Append, Appended, RawRequest, Result, RouteNote, SenderKey};
 
 /// Route notes that are kept: the newest.
 const ROUTE_LOG: i64 = 100_000;
@@ -17,7 +19,7 @@ const ROUTE_LOG: i64 = 100_000;
 /// An [`Append`] on its way to the writer.
 pub(super) struct Arrived {
     request: Option<RawRequest>,
-    events: Vec<(Arc<Event>, Option<DedupeKey>)>,
+    events: Vec<(Arc<Event>, Option<Key>)>,
     to: Option<SenderKey>,
     now_ms: i64,
     /// About what it holds in memory.
@@ -33,7 +35,7 @@ impl From<Append> for Arrived {
             events: append
                 .events
                 .into_iter()
-                .map(|new| (Arc::new(new.event), new.key))
+                .map(|new| (Arc::new(new.event), new.key.as_ref().map(Key::from)))
                 .collect(),
             to: append.to,
             now_ms: append.now_ms,
@@ -42,76 +44,59 @@ impl From<Append> for Arrived {
     }
 }
 
+/// What an append changes, within the open transaction.
+pub(super) struct Into<'a> {
+    pub(super) conn: &'a Connection,
+    pub(super) senders: &'a Senders,
+    pub(super) keys: &'a mut Keys,
+    pub(super) log: &'a mut Writing,
+}
+
 /// Stores one append within the open transaction.
-pub(super) fn append(
-    conn: &Connection,
-    senders: &Senders,
-    next_seq: &mut i64,
-    arrived: &Arrived,
-    staged: &mut Staged,
-) -> Result<Vec<Appended>> {
-    let now_ms = arrived.now_ms;
-    let mut first = None;
-    let mut keys = Vec::new();
-    let mut served = HashSet::new();
+pub(super) fn append(into: &mut Into<'_>, arrived: &Arrived, staged: &mut Staged) -> Result<Vec<Appended>> {
+    let (conn, now_ms) = (into.conn, arrived.now_ms);
     let mut appended = Vec::with_capacity(arrived.events.len());
     for (event, key) in &arrived.events {
-        if let Some(key) = key
-            && let Some(id) = seen(conn, key, event, now_ms)?
-        {
-            appended.push(Appended { id, duplicate: true });
-            continue;
-        }
-        let seq = *next_seq;
-        *next_seq += 1;
-        let first = *first.get_or_insert(seq);
-        conn.prepare_cached(
-            "INSERT INTO events(seq, id, name, at_ms, ts_us, source, session, traceparent, test, request, data)
-             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-        )?
-        .execute((
-            seq,
-            Id(event.id.as_str()),
-            event.name.as_str(),
-            now_ms,
-            event.timestamp.as_microsecond(),
-            event.source.as_ref().map(crate::event::Name::as_str),
-            event.session.as_deref(),
-            event.traceparent.as_deref(),
-            event.test,
-            arrived.request.is_some().then_some(first),
-            event.data.get(),
-        ))?;
+        let id = event.id.as_str();
+        let first = match key {
+            Some(key) => into.keys.seen(conn, key, id, now_ms)?,
+            None => None,
+        };
+        appended.push(Appended {
+            duplicate: first.is_some(),
+            id: first.unwrap_or_else(|| id.into()),
+        });
+    }
+    let new = appended.iter().filter(|event| !event.duplicate).count();
+    if new == 0 {
+        return Ok(appended);
+    }
+    let place = into.log.begin(conn, arrived.request.as_ref(), new)?;
+    let request = place.zip(arrived.request.as_ref());
+    let (mut wanting, mut served) = (Vec::new(), HashSet::new());
+    for ((event, key), _) in arrived
+        .events
+        .iter()
+        .zip(&appended)
+        .filter(|(_, event)| !event.duplicate)
+    {
+        let seq = into.log.event(conn, event, now_ms, request, key.as_ref())?;
         match arrived.to {
             // Nobody would deliver for a sender that is gone.
             Some(key) => {
-                keys.clear();
-                keys.extend(
-                    senders
-                        .get(key)
-                        .filter(|sender| sender.removed_ms.is_none())
-                        .map(|_| key),
-                );
+                wanting.clear();
+                let sender = into.senders.get(key).filter(|sender| sender.removed_ms.is_none());
+                wanting.extend(sender.map(|_| key));
             }
             None => {
-                senders.matching(event, &mut keys);
-                senders.once_a_request(event, arrived.request.is_some(), &mut served, &mut keys);
+                into.senders.matching(event, &mut wanting);
+                into.senders
+                    .once_a_request(event, arrived.request.is_some(), &mut served, &mut wanting);
             }
         }
-        if !keys.is_empty() {
-            let lane = row::lane(event.session.as_deref(), seq);
-            let mut owe = conn.prepare_cached(
-                "INSERT INTO owed(seq, sender, lane, due_ms, attempts, since_ms, passed)
-                 VALUES(?1, ?2, ?3, 0, 0, ?4, 0)",
-            )?;
-            for sender in &keys {
-                owe.execute((seq, sender.0, lane, now_ms))?;
-                if senders.get(*sender).is_some_and(|s| s.laned) {
-                    add_to_lane(conn, sender.0, lane, seq)?;
-                }
-                staged.owed(*sender, 1);
-            }
-            staged.wake.extend_from_slice(&keys);
+        if !wanting.is_empty() {
+            owe(into, &wanting, event, seq, now_ms, staged)?;
+            staged.wake.extend_from_slice(&wanting);
             staged.recent.push((seq, now_ms, event.clone()));
         }
         if let Some(source) = &event.source
@@ -120,48 +105,30 @@ pub(super) fn append(
         {
             staged.message(source, now_ms);
         }
-        appended.push(Appended {
-            id: event.id.as_str().into(),
-            duplicate: false,
-        });
-    }
-    if let (Some(first), Some(request)) = (first, &arrived.request) {
-        conn.prepare_cached(
-            "INSERT INTO requests(seq, last_seq, route, method, target, verified, headers, body)
-             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )?
-        .execute((
-            first,
-            *next_seq - 1,
-            request.route.as_str(),
-            &request.method,
-            &request.target,
-            request.verified,
-            row::headers(request),
-            &request.body[..],
-        ))?;
     }
     Ok(appended)
 }
 
-/// The first event's id where the key is there and not expired; else the key is this event's from now on.
-fn seen(conn: &Connection, key: &DedupeKey, event: &Event, now_ms: i64) -> Result<Option<String>> {
-    let kept = row::kept_key(&key.key);
-    let new = conn
-        .prepare_cached(
-            "INSERT INTO keys(scope, key, event_id, expires_ms) VALUES(?1, ?2, ?3, ?4)
-             ON CONFLICT(scope, key) DO UPDATE SET event_id = excluded.event_id, expires_ms = excluded.expires_ms
-             WHERE expires_ms <= ?5",
-        )?
-        .execute((&key.scope[..], &kept, Id(event.id.as_str()), key.expires_ms, now_ms))?;
-    if new == 1 {
-        return Ok(None);
+fn owe(
+    into: &Into<'_>,
+    senders: &[SenderKey],
+    event: &Event,
+    seq: i64,
+    now_ms: i64,
+    staged: &mut Staged,
+) -> Result<()> {
+    let lane = row::lane(event.session.as_deref(), seq);
+    let mut owe = into.conn.prepare_cached(
+        "INSERT INTO owed(seq, sender, lane, due_ms, attempts, since_ms, passed) VALUES(?1, ?2, ?3, 0, 0, ?4, 0)",
+    )?;
+    for sender in senders {
+        owe.execute((seq, sender.0, lane, now_ms))?;
+        if into.senders.get(*sender).is_some_and(|s| s.laned) {
+            add_to_lane(into.conn, sender.0, lane, seq)?;
+        }
+        staged.owed(*sender, 1);
     }
-    let id = conn
-        .prepare_cached("SELECT event_id FROM keys WHERE scope = ?1 AND key = ?2")?
-        .query_row((&key.scope[..], &kept), |row| row.get::<_, StoredId>(0))
-        .optional()?;
-    Ok(id.map(|id| id.0))
+    Ok(())
 }
 
 pub(super) fn add_to_lane(conn: &Connection, sender: i64, lane: i64, seq: i64) -> Result<()> {

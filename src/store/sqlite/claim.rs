@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::row;
 use super::writer::Engine;
 use crate::event::Ordering;
 use crate::store::{Claim, Owed, Result, SenderKey, Seq, StoreError};
@@ -315,9 +314,11 @@ fn load(engine: &Engine, key: SenderKey, seq: i64, row: Option<&OwedRow>) -> Res
     let (at_ms, event) = if let Some(found) = engine.recent.get(seq) {
         found
     } else {
-        let (event, at_ms) = row::event_of(&engine.conn, seq)?
+        let stored = engine
+            .log
+            .event(&engine.conn, seq)?
             .ok_or_else(|| StoreError::Damaged(format!("event {seq} is owed to sender {} and is not there", key.0)))?;
-        (at_ms, Arc::new(event))
+        (stored.at_ms, Arc::new(stored.event))
     };
     Ok(Owed {
         sender: key,

@@ -8,6 +8,7 @@ use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::log::Log;
 use super::row;
 use super::senders::Sender;
 use super::staged::Staged;
@@ -75,6 +76,7 @@ pub(super) fn commit(engine: &mut Engine, prepared: &Prepared) -> Result<Committ
     // What this commit makes of the senders; in memory only once it is durable.
     let mut changes = Changes {
         engine_senders: &engine.senders,
+        log: &engine.log,
         changed: HashMap::new(),
         names: HashMap::new(),
         now_ms: prepared.now_ms,
@@ -118,6 +120,7 @@ pub(super) fn commit(engine: &mut Engine, prepared: &Prepared) -> Result<Committ
 
 struct Changes<'a> {
     engine_senders: &'a super::senders::Senders,
+    log: &'a Log,
     changed: HashMap<SenderKey, Sender>,
     /// Names that this commit gave or took.
     names: HashMap<Name, Option<SenderKey>>,
@@ -231,7 +234,7 @@ impl Changes<'_> {
              FROM dead WHERE seq = ?4 AND sender = ?1"
         ))?;
         for seq in &seqs {
-            let lane = lane_of(conn, *seq)?;
+            let lane = lane_of(conn, self.log, *seq)?;
             let owed = back.execute((key.0, self.now_ms, lane, seq, due_ms))?;
             staged.owed(key, i64::try_from(owed).expect("0 or 1"));
             if laned {
@@ -265,12 +268,9 @@ impl Changes<'_> {
 }
 
 /// The lane of a stored event.
-pub(super) fn lane_of(conn: &Connection, seq: i64) -> Result<i64> {
-    let session: Option<Option<String>> = conn
-        .prepare_cached("SELECT session FROM events WHERE seq = ?1")?
-        .query_row([seq], |row| row.get(0))
-        .optional()?;
-    Ok(row::lane(session.flatten().as_deref(), seq))
+pub(super) fn lane_of(conn: &Connection, log: &Log, seq: i64) -> Result<i64> {
+    let session = log.event(conn, seq)?.and_then(|stored| stored.event.session);
+    Ok(row::lane(session.as_deref(), seq))
 }
 
 fn add_generation(conn: &Connection, new: &NewGeneration, packed: &[u8], now_ms: i64) -> Result<Generation> {

@@ -5,11 +5,10 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::append::add_to_lane;
-use super::commit::lane_of;
+use super::log::Log;
 use super::retain::CLOCK_SLACK_MS;
 use super::row;
 use super::settle::{Dead, Was, bury, kill};
-use super::staged::Staged;
 use super::writer::Engine;
 use crate::store::{DeadQuery, DeadReason, Replay, Result, SenderKey};
 
@@ -73,7 +72,7 @@ fn count(rows: usize) -> i64 {
 pub(super) fn replay_begins(engine: &mut Engine, replay: &Replay) -> Result<Option<i64>> {
     let conn = &engine.conn;
     if let Some(id) = &replay.event_id {
-        return seq_of(conn, id);
+        return engine.log.seq_of(conn, id);
     }
     let Some(since_ms) = replay.since_ms else {
         return Ok(Some(0));
@@ -84,11 +83,11 @@ pub(super) fn replay_begins(engine: &mut Engine, replay: &Replay) -> Result<Opti
     while low < high {
         let middle = low + (high - low) / 2;
         let at: Option<(i64, i64)> = conn
-            .prepare_cached("SELECT seq, at_ms FROM events WHERE seq >= ?1 ORDER BY seq LIMIT 1")?
+            .prepare_cached("SELECT last, newest_ms FROM segments WHERE first >= ?1 ORDER BY first LIMIT 1")?
             .query_row([middle], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         match at {
-            Some((seq, at_ms)) if at_ms < since_ms => low = seq + 1,
+            Some((last, at_ms)) if at_ms < since_ms => low = last + 1,
             _ => high = middle,
         }
     }
@@ -103,15 +102,14 @@ pub(super) fn replay_slice(engine: &mut Engine, replay: &Replay, from: i64) -> R
         Some(key) => vec![key],
         None => engine.senders.all_active(),
     };
-    let senders = &engine.senders;
+    let (senders, log) = (&engine.senders, &engine.log);
     let limit = if replay.event_id.is_some() { 1 } else { SLICE };
     let since_ms = replay.since_ms.unwrap_or(i64::MIN);
     let (staged, (owed, next)) = super::writer::in_transaction(&engine.conn, |conn, staged| {
         let mut owed = 0;
         // An event that is named is sent whatever the sender subscribes to, and whatever its filter says.
         let named = replay.event_id.is_some() && replay.sender.is_some();
-        let mut put = |staged: &mut Staged, key: SenderKey, seq: i64| -> Result<()> {
-            let lane = lane_of(conn, seq)?;
+        let mut put = |key: SenderKey, seq: i64, lane: i64| -> Result<()> {
             let new = conn
                 .prepare_cached(
                     "INSERT OR IGNORE INTO owed(seq, sender, lane, due_ms, attempts, since_ms, passed)
@@ -131,13 +129,10 @@ pub(super) fn replay_slice(engine: &mut Engine, replay: &Replay, from: i64) -> R
         let mut last = None;
         let mut seen = 0;
         if replay.failed {
-            let mut find = conn.prepare_cached(
-                "SELECT dead.seq, dead.sender, events.at_ms FROM dead JOIN events USING(seq)
-                 WHERE dead.seq >= ?1 ORDER BY dead.seq, dead.sender",
-            )?;
+            let mut find = conn.prepare_cached("SELECT seq, sender FROM dead WHERE seq >= ?1 ORDER BY seq, sender")?;
             let mut rows = find.query([from])?;
             while let Some(row) = rows.next()? {
-                let seq: i64 = row.get(0)?;
+                let (seq, key) = (row.get(0)?, SenderKey(row.get(1)?));
                 if last != Some(seq) {
                     if seen >= limit || (replay.event_id.is_some() && seq != from) {
                         break;
@@ -145,38 +140,44 @@ pub(super) fn replay_slice(engine: &mut Engine, replay: &Replay, from: i64) -> R
                     last = Some(seq);
                 }
                 seen += 1;
-                let key = SenderKey(row.get(1)?);
-                if row.get::<_, i64>(2)? >= since_ms && targets.binary_search(&key).is_ok() {
-                    put(staged, key, seq)?;
+                if let Some(stored) = log.event(conn, seq)?
+                    && stored.at_ms >= since_ms
+                    && targets.binary_search(&key).is_ok()
+                {
+                    put(key, seq, row::lane(stored.event.session.as_deref(), seq))?;
                 }
             }
         } else {
-            let mut find = conn.prepare_cached(concat!(
-                "SELECT id, name, ts_us, source, session, traceparent, test, data, at_ms, seq, request",
-                " FROM events WHERE seq >= ?1 ORDER BY seq LIMIT ?2"
-            ))?;
-            let mut rows = find.query((from, limit))?;
             let mut wanting = Vec::new();
             // Of a request that two slices share, its senders may get it twice.
             let (mut request, mut served) = (None, HashSet::new());
-            while let Some(row) = rows.next()? {
-                seen += 1;
-                let (event, at_ms) = row::event(row)?;
-                let seq: i64 = row.get(9)?;
-                last = Some(seq);
-                if at_ms < since_ms {
-                    continue;
-                }
-                senders.matching(&event, &mut wanting);
-                let of: Option<i64> = row.get(10)?;
-                if of.is_none() || of != request {
-                    served.clear();
-                    request = of;
-                }
-                senders.once_a_request(&event, of.is_some(), &mut served, &mut wanting);
-                for key in &targets {
-                    if named || wanting.binary_search(key).is_ok() {
-                        put(staged, *key, seq)?;
+            let mut at = from;
+            while seen < limit
+                && let Some(segment) = log.from(conn, at)?
+            {
+                for seq in at.max(segment.seqs().start)..segment.seqs().end {
+                    if seen >= limit {
+                        break;
+                    }
+                    at = seq + 1;
+                    let Some(stored) = segment.event(seq)? else { continue };
+                    seen += 1;
+                    last = Some(seq);
+                    if stored.at_ms < since_ms {
+                        continue;
+                    }
+                    senders.matching(&stored.event, &mut wanting);
+                    let of = stored.request.map(|place| (segment.seqs().start, place));
+                    if of.is_none() || of != request {
+                        served.clear();
+                        request = of;
+                    }
+                    senders.once_a_request(&stored.event, of.is_some(), &mut served, &mut wanting);
+                    let lane = row::lane(stored.event.session.as_deref(), seq);
+                    for key in &targets {
+                        if named || wanting.binary_search(key).is_ok() {
+                            put(*key, seq, lane)?;
+                        }
                     }
                 }
             }
@@ -184,7 +185,7 @@ pub(super) fn replay_slice(engine: &mut Engine, replay: &Replay, from: i64) -> R
         let next = if replay.event_id.is_some() || seen < limit {
             None
         } else {
-            last.map(|seq| seq + 1)
+            last.map(|seq: i64| seq + 1)
         };
         Ok((owed, next))
     })?;
@@ -192,18 +193,11 @@ pub(super) fn replay_slice(engine: &mut Engine, replay: &Replay, from: i64) -> R
     Ok((owed, next))
 }
 
-fn seq_of(conn: &Connection, id: &str) -> Result<Option<i64>> {
-    Ok(conn
-        .prepare_cached("SELECT seq FROM events WHERE id = ?1")?
-        .query_row([row::Id(id)], |row| row.get(0))
-        .optional()?)
-}
-
 // ---- purge ----
 
 /// Drops a slice of the dead letters that a query means. Returns how many; 0: there are none left.
 pub(super) fn purge_slice(engine: &mut Engine, query: &DeadQuery) -> Result<u64> {
-    let (filter, values) = dead_filter(&engine.conn, query)?;
+    let (filter, values) = dead_filter(&engine.conn, &engine.log, query)?;
     engine.alone(|conn, staged| {
         let mut find = conn.prepare_cached(&format!("SELECT seq, sender FROM dead WHERE {filter} LIMIT {SLICE}"))?;
         let rows: Vec<(i64, i64)> = find
@@ -219,7 +213,7 @@ pub(super) fn purge_slice(engine: &mut Engine, query: &DeadQuery) -> Result<u64>
 }
 
 /// The condition of a query for dead letters, and its values.
-pub(super) fn dead_filter(conn: &Connection, query: &DeadQuery) -> Result<(String, Vec<i64>)> {
+pub(super) fn dead_filter(conn: &Connection, log: &Log, query: &DeadQuery) -> Result<(String, Vec<i64>)> {
     let mut filter = String::from("1");
     let mut values = Vec::new();
     let mut and = |condition: &str, value: i64| {
@@ -232,7 +226,7 @@ pub(super) fn dead_filter(conn: &Connection, query: &DeadQuery) -> Result<(Strin
     }
     if let Some(id) = &query.event_id {
         // No event has the seq 0: an unknown id finds nothing.
-        and("dead.seq = ?", seq_of(conn, id)?.unwrap_or(0));
+        and("dead.seq = ?", log.seq_of(conn, id)?.unwrap_or(0));
     }
     if let Some(since_ms) = query.since_ms {
         and("dead.dead_ms >= ?", since_ms);

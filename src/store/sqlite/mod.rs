@@ -2,8 +2,9 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `schema.rs` `log.rs` `lock.rs` `failure.rs` | the database file, its log, the directory's lock, errors |
+//! | `schema.rs` `wal.rs` `lock.rs` `failure.rs` | the database file, its write-ahead log, the directory's lock, errors |
 //! | `writer.rs` `staged.rs` `checkpoint.rs` | the one thread that writes, and answers many with one fsync |
+//! | `log.rs` `segment.rs` `keys.rs` | how events, requests and delivery keys lie in the database |
 //! | `append.rs` `claim.rs` `settle.rs` `commit.rs` `mend.rs` | what it does |
 //! | `senders.rs` `recent.rs` `shared.rs` | what is kept in memory |
 //! | `readers.rs` `read.rs` `story.rs` | what is read beside it |
@@ -15,7 +16,9 @@ mod claim;
 mod commit;
 mod copy;
 mod failure;
+mod keys;
 mod lock;
+mod log;
 mod mend;
 mod read;
 mod readers;
@@ -23,6 +26,7 @@ mod recent;
 mod retain;
 mod row;
 mod schema;
+mod segment;
 mod senders;
 mod settle;
 mod shared;
@@ -103,13 +107,15 @@ pub fn open_with_clock(
     let path = directory.join(schema::FILE);
     let senders = senders::Senders::load(&conn)?;
     let shared = Arc::new(Shared::with_counts(count(&conn)?));
-    let newest: Option<i64> = conn.query_row("SELECT max(seq) FROM events", [], |row| row.get(0))?;
+    let newest: Option<i64> = conn.query_row("SELECT max(last) FROM segments", [], |row| row.get(0))?;
     let kept: i64 = meta(&conn, "next_seq")?;
     let fingerprint_key = meta(&conn, "fingerprint_key")?;
     let engine = Engine {
         senders,
         claims: HashMap::new(),
         recent: recent::Recent::default(),
+        log: log::Log::default(),
+        keys: keys::Keys::load(&conn)?,
         next_seq: kept.max(newest.unwrap_or(0) + 1),
         max_bytes,
         shared: shared.clone(),
@@ -260,7 +266,8 @@ impl Store for SqliteStore {
             });
         }
         drop(inbox);
-        answer.await.map_err(|_| StoreError::Closed)?
+        let (_arrived, appended) = answer.await.map_err(|_| StoreError::Closed)?;
+        appended
     }
 
     fn set_wake(&self, wake: Arc<dyn Wake>) {

@@ -7,8 +7,9 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
 use super::commit::{self, GENERATION_COLUMNS};
+use super::log::Log;
 use super::mend::dead_filter;
-use super::row::{self, StoredId};
+use super::segment::Stored;
 use super::shared::Counts;
 use crate::clock;
 use crate::event::Name;
@@ -97,31 +98,31 @@ pub(super) fn senders(conn: &Connection, counts: &HashMap<SenderKey, Counts>) ->
 
 // ---- logs ----
 
-const ATTEMPTS: &str = "SELECT attempts.id, attempts.at_ms, senders.name, events.id, events.name, attempts.sender,
+const ATTEMPTS: &str = "SELECT attempts.id, attempts.at_ms, senders.name, attempts.seq, attempts.sender,
    attempts.number, attempts.of, attempts.status, attempts.error, attempts.detail, attempts.response,
    attempts.latency_us, attempts.next_ms
- FROM attempts LEFT JOIN senders ON senders.key = attempts.sender LEFT JOIN events ON events.seq = attempts.seq";
+ FROM attempts LEFT JOIN senders ON senders.key = attempts.sender";
 
 /// A row of [`ATTEMPTS`], with its id.
-fn attempt(row: &Row<'_>) -> Result<(i64, LogEntry)> {
-    let event_id = row.get::<_, Option<StoredId>>(3)?.map(|id| id.0);
-    let sender = SenderKey(row.get(5)?);
-    let latency_us: i64 = row.get(12)?;
+fn attempt(conn: &Connection, log: &Log, row: &Row<'_>) -> Result<(i64, LogEntry)> {
+    let event = log.event(conn, row.get(3)?)?.map(|stored| stored.event);
+    let sender = SenderKey(row.get(4)?);
+    let latency_us: i64 = row.get(11)?;
     let entry = LogEntry {
         at_ms: row.get(1)?,
         sender: row.get(2)?,
         route: None,
-        delivery: event_id.as_deref().map(|id| delivery_id(id, sender)),
-        event_id,
-        event: row.get(4)?,
-        attempt: row.get(6)?,
-        of: row.get(7)?,
-        status: row.get(8)?,
-        error: row.get(9)?,
-        detail: row.get(10)?,
-        response: row.get(11)?,
+        delivery: event.as_ref().map(|event| delivery_id(event.id.as_str(), sender)),
+        event_id: event.as_ref().map(|event| event.id.as_str().into()),
+        event: event.as_ref().map(|event| event.name.as_str().into()),
+        attempt: row.get(5)?,
+        of: row.get(6)?,
+        status: row.get(7)?,
+        error: row.get(8)?,
+        detail: row.get(9)?,
+        response: row.get(10)?,
         latency_ms: Some(latency(latency_us)),
-        next_ms: row.get(13)?,
+        next_ms: row.get(12)?,
     };
     Ok((row.get(0)?, entry))
 }
@@ -132,14 +133,14 @@ pub(super) fn latency(us: i64) -> f64 {
 }
 
 /// An event's attempts, oldest first.
-pub(super) fn attempts_of(conn: &Connection, seq: i64, most: usize) -> Result<Vec<LogEntry>> {
+pub(super) fn attempts_of(conn: &Connection, log: &Log, seq: i64, most: usize) -> Result<Vec<LogEntry>> {
     let mut find = conn.prepare_cached(&format!(
         "{ATTEMPTS} WHERE attempts.seq = ?1 ORDER BY attempts.id LIMIT ?2"
     ))?;
     let mut rows = find.query((seq, most))?;
     let mut entries = Vec::new();
     while let Some(row) = rows.next()? {
-        entries.push(attempt(row)?.1);
+        entries.push(attempt(conn, log, row)?.1);
     }
     Ok(entries)
 }
@@ -245,7 +246,8 @@ fn attempts(conn: &Connection, query: &LogQuery, before: i64, limit: usize) -> R
         "{ATTEMPTS} WHERE {} ORDER BY attempts.id DESC LIMIT {limit}",
         filter.text
     );
-    look(conn, &sql, &filter, floor, limit, attempt)
+    let log = Log::default();
+    look(conn, &sql, &filter, floor, limit, |row| attempt(conn, &log, row))
 }
 
 fn notes(conn: &Connection, query: &LogQuery, before: i64, limit: usize) -> Result<Look> {
@@ -316,14 +318,14 @@ fn look(
 // ---- events and dead letters ----
 
 /// An event as listings show it.
-pub(super) fn event_row(conn: &Connection, seq: i64, row: &Row<'_>) -> Result<EventRow> {
-    let (event, at_ms) = row::event(row)?;
+pub(super) fn event_row(conn: &Connection, seq: i64, stored: Stored) -> Result<EventRow> {
     let count = |sql: &str| conn.prepare_cached(sql)?.query_row([seq], |row| row.get::<_, u64>(0));
+    let event = stored.event;
     Ok(EventRow {
         id: event.id.as_str().into(),
         event: event.name.as_str().into(),
         timestamp: clock::rfc3339_seconds(event.timestamp),
-        at_ms,
+        at_ms: stored.at_ms,
         source: event.source.map(|name| name.as_str().into()),
         owed: count("SELECT count(*) FROM owed WHERE seq = ?1")?,
         dead: count("SELECT count(*) FROM dead WHERE seq = ?1")?,
@@ -335,57 +337,88 @@ pub(super) fn event_row(conn: &Connection, seq: i64, row: &Row<'_>) -> Result<Ev
 pub(super) fn events(conn: &Connection, query: &EventQuery) -> Result<Listing<EventRow>> {
     let [before] = cursor(&query.page)?.unwrap_or([i64::MAX]);
     let limit = limit(&query.page);
-    // Undelivered events are looked for where they are few.
-    let seqs = if query.undelivered {
-        "(SELECT seq FROM owed WHERE seq < ?1 UNION SELECT seq FROM dead WHERE seq < ?1 ORDER BY 1 DESC LIMIT ?2)"
-    } else {
-        "(SELECT seq FROM events WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2)"
-    };
     let filtered = query.name.is_some() || query.source.is_some() || query.since_ms.is_some();
     let looked_at = if filtered { LOOKED_AT } else { limit + 1 };
-    let mut find = conn.prepare_cached(&format!(
-        "SELECT {}, seq, (?3 IS NULL OR name = ?3) AND (?4 IS NULL OR source IS ?4) AND at_ms >= ?5
-         FROM {seqs} JOIN events USING(seq) ORDER BY seq DESC",
-        row::EVENT_COLUMNS
-    ))?;
-    let mut rows = find.query((
-        before,
-        looked_at,
-        &query.name,
-        &query.source,
-        query.since_ms.unwrap_or(i64::MIN),
-    ))?;
+    let wanted = |stored: &Stored| {
+        let event = &stored.event;
+        query.name.as_ref().is_none_or(|name| event.name.as_str() == name)
+            && query
+                .source
+                .as_ref()
+                .is_none_or(|source| event.source.as_ref().is_some_and(|name| name.as_str() == source))
+            && query.since_ms.is_none_or(|since_ms| stored.at_ms >= since_ms)
+    };
     let mut items = Vec::new();
     let (mut looked, mut last) = (0, None);
-    while let Some(row) = rows.next()? {
+    // Says whether to go on.
+    let mut look = |seq: i64, stored: Stored| -> Result<bool> {
         if items.len() == limit {
-            return Ok(Listing {
-                items,
-                next: last.map(|seq: i64| seq.to_string()),
-            });
+            return Ok(false);
         }
         looked += 1;
-        let seq: i64 = row.get(9)?;
         last = Some(seq);
-        if row.get(10)? {
-            items.push(event_row(conn, seq, row)?);
+        if wanted(&stored) {
+            items.push(event_row(conn, seq, stored)?);
+        }
+        Ok(looked < looked_at)
+    };
+    let log = Log::default();
+    let more = if query.undelivered {
+        undelivered(conn, &log, before, looked_at, &mut look)?
+    } else {
+        newest_first(conn, &log, before, &mut look)?
+    };
+    let next = last.filter(|_| more).map(|seq| seq.to_string());
+    Ok(Listing { items, next })
+}
+
+type Each<'a> = &'a mut dyn FnMut(i64, Stored) -> Result<bool>;
+
+/// Returns whether there may be more.
+fn newest_first(conn: &Connection, log: &Log, before: i64, look: Each<'_>) -> Result<bool> {
+    let mut end = before;
+    while let Some(segment) = log.before(conn, end)? {
+        let seqs = segment.seqs();
+        for seq in (seqs.start..seqs.end.min(end)).rev() {
+            if let Some(stored) = segment.event(seq)?
+                && !look(seq, stored)?
+            {
+                return Ok(true);
+            }
+        }
+        end = seqs.start;
+    }
+    Ok(false)
+}
+
+/// As [`newest_first`], of the events that someone is owed or has dead: they are looked for where they are few.
+fn undelivered(conn: &Connection, log: &Log, before: i64, most: usize, look: Each<'_>) -> Result<bool> {
+    let mut find = conn.prepare_cached(
+        "SELECT seq FROM owed WHERE seq < ?1 UNION SELECT seq FROM dead WHERE seq < ?1 ORDER BY 1 DESC LIMIT ?2",
+    )?;
+    let mut rows = find.query((before, most))?;
+    while let Some(row) = rows.next()? {
+        let seq = row.get(0)?;
+        if let Some(stored) = log.event(conn, seq)?
+            && !look(seq, stored)?
+        {
+            return Ok(true);
         }
     }
-    let next = last.filter(|_| looked == looked_at).map(|seq| seq.to_string());
-    Ok(Listing { items, next })
+    Ok(false)
 }
 
 pub(super) fn dead(conn: &Connection, query: &DeadQuery) -> Result<Listing<DeadLetter>> {
     let limit = limit(&query.page);
-    let (mut filter, mut values) = dead_filter(conn, query)?;
+    let log = Log::default();
+    let (mut filter, mut values) = dead_filter(conn, &log, query)?;
     if let Some(at) = cursor::<3>(&query.page)? {
         filter.push_str(" AND (dead.dead_ms, dead.seq, dead.sender) < (?, ?, ?)");
         values.extend(at);
     }
     let mut find = conn.prepare_cached(&format!(
-        "SELECT dead.dead_ms, dead.seq, dead.sender, senders.name, events.id, events.name, dead.reason, dead.detail,
-           dead.attempts
-         FROM dead JOIN senders ON senders.key = dead.sender JOIN events ON events.seq = dead.seq
+        "SELECT dead.dead_ms, dead.seq, dead.sender, senders.name, dead.reason, dead.detail, dead.attempts
+         FROM dead JOIN senders ON senders.key = dead.sender
          WHERE {filter} ORDER BY dead.dead_ms DESC, dead.seq DESC, dead.sender DESC LIMIT {}",
         limit + 1
     ))?;
@@ -397,16 +430,19 @@ pub(super) fn dead(conn: &Connection, query: &DeadQuery) -> Result<Listing<DeadL
         }
         let (since_ms, seq, sender): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
         last = Some(format!("{since_ms}.{seq}.{sender}"));
-        let event_id = row.get::<_, StoredId>(4)?.0;
+        let event = log
+            .event(conn, seq)?
+            .ok_or_else(|| StoreError::Damaged(format!("event {seq} is dead at sender {sender} and is not there")))?
+            .event;
         items.push(DeadLetter {
             sender: row.get(3)?,
-            delivery: delivery_id(&event_id, SenderKey(sender)),
-            event_id,
-            event: row.get(5)?,
-            reason: row.get(6)?,
-            detail: row.get(7)?,
+            delivery: delivery_id(event.id.as_str(), SenderKey(sender)),
+            event_id: event.id.as_str().into(),
+            event: event.name.as_str().into(),
+            reason: row.get(4)?,
+            detail: row.get(5)?,
             since_ms,
-            attempts: row.get(8)?,
+            attempts: row.get(6)?,
         });
     }
     Ok(Listing { items, next: None })

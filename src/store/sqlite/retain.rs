@@ -1,9 +1,12 @@
 //! Removing what is settled and old, in slices, so that appends come in between.
 
+use std::collections::BTreeSet;
+
 use rusqlite::Connection;
 
+use super::log;
 use super::mend::{SLICE, purge_slice};
-use super::writer::Engine;
+use super::writer::{Engine, in_transaction};
 use crate::store::{DeadQuery, Result, Retained, Retention, SenderKey};
 
 /// Pages given back to the file system in one slice.
@@ -12,12 +15,13 @@ const VACUUM_PAGES: u32 = 500;
 pub(super) const CLOCK_SLACK_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// How far a retention run is.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) enum Progress {
     #[default]
     Dead,
+    Young,
     Events(i64),
-    Keys(String, String),
+    Keys([u8; 16]),
     Sums,
     Vacuum,
 }
@@ -40,19 +44,28 @@ pub(super) fn retain_slice(
             };
             let gone = purge_slice(engine, &query)?;
             sum.dead += gone;
-            Some(if gone == 0 { Progress::Events(0) } else { Progress::Dead })
+            Some(if gone == 0 { Progress::Young } else { Progress::Dead })
         }
+        // A key may outlive its event, and with it the segment that has it.
+        Progress::Young => Some(if write_young(engine)? {
+            Progress::Young
+        } else {
+            Progress::Events(0)
+        }),
         Progress::Events(from) => {
             let next_seq = engine.next_seq;
             let (events, attempts, next) =
                 engine.alone(|conn, _| forget_events(conn, from, settled_before, next_seq))?;
+            if events > 0 {
+                engine.log.forget();
+            }
             sum.events += events;
             sum.log_entries += attempts;
-            Some(next.map_or_else(|| Progress::Keys(String::new(), String::new()), Progress::Events))
+            Some(next.map_or(Progress::Keys([0; 16]), Progress::Events))
         }
-        Progress::Keys(scope, key) => {
-            let next = engine.alone(|conn, _| forget_keys(conn, &scope, &key, now_ms))?;
-            Some(next.map_or(Progress::Sums, |(scope, key)| Progress::Keys(scope, key)))
+        Progress::Keys(from) => {
+            let next = engine.alone(|conn, _| forget_keys(conn, &from, now_ms))?;
+            Some(next.map_or(Progress::Sums, Progress::Keys))
         }
         Progress::Sums => {
             let (notes, gone) = engine.alone(|conn, _| forget_sums(conn, settled_before, now_ms))?;
@@ -67,74 +80,107 @@ pub(super) fn retain_slice(
     Ok((next, sum))
 }
 
+/// Writes a slice of the keys that are not in their table yet. Returns whether there are more.
+fn write_young(engine: &mut Engine) -> Result<bool> {
+    let (keys, next_seq) = (&mut engine.keys, engine.next_seq);
+    match in_transaction(&engine.conn, |conn, _| keys.write_slice(conn, next_seq, SLICE * 4)) {
+        Ok((_, more)) => {
+            keys.committed(0, next_seq);
+            Ok(more)
+        }
+        Err(error) => {
+            keys.rolled_back();
+            Err(error)
+        }
+    }
+}
+
 /// Removes a slice of events that are old and neither owed nor dead, with all that hangs on them.
 fn forget_events(conn: &Connection, from: i64, before_ms: i64, next_seq: i64) -> Result<(u64, u64, Option<i64>)> {
     let mut find = conn.prepare_cached(
-        "SELECT seq, at_ms, request,
-           EXISTS(SELECT 1 FROM owed WHERE owed.seq = events.seq) OR EXISTS(SELECT 1 FROM dead WHERE dead.seq = events.seq)
-         FROM events WHERE seq >= ?1 ORDER BY seq LIMIT ?2",
+        "SELECT first, last, events, newest_ms FROM segments WHERE first >= ?1 ORDER BY first LIMIT ?2",
     )?;
-    let rows: Vec<(i64, i64, Option<i64>, bool)> = find
-        .query_map((from, SLICE), |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-        })?
-        .collect::<rusqlite::Result<_>>()?;
-    // A slice of new events is the end: what follows is newer still.
-    let old = rows.iter().any(|(_, at_ms, ..)| *at_ms < before_ms);
-    let next = if old && rows.len() == SLICE {
-        rows.last().map(|row| row.0 + 1)
-    } else {
-        None
-    };
+    let mut rows = find.query((from, SLICE))?;
     let (mut events, mut attempts) = (0, 0);
-    for (seq, at_ms, request, held) in rows {
-        if at_ms >= before_ms || held {
-            continue;
+    let (mut looked_at, mut next, mut old) = (0, None, false);
+    while let Some(row) = rows.next()? {
+        let (first, last, has, newest_ms): (i64, i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        if newest_ms < before_ms {
+            old = true;
+            let (gone, log_entries) = forget_segment(conn, first, last, has)?;
+            events += gone;
+            attempts += log_entries;
         }
-        conn.prepare_cached("DELETE FROM events WHERE seq = ?1")?
-            .execute([seq])?;
-        attempts += conn
-            .prepare_cached("DELETE FROM attempts WHERE seq = ?1")?
-            .execute([seq])? as u64;
-        conn.prepare_cached("DELETE FROM settled WHERE seq = ?1")?
-            .execute([seq])?;
-        if let Some(request) = request {
-            conn.prepare_cached(
-                "DELETE FROM requests WHERE seq = ?1 AND NOT EXISTS
-                   (SELECT 1 FROM events WHERE events.seq BETWEEN requests.seq AND requests.last_seq)",
-            )?
-            .execute([request])?;
+        looked_at += has.max(1);
+        if looked_at >= count(SLICE) {
+            next = Some(last + 1);
+            break;
         }
-        events += 1;
     }
     if events > 0 {
         // A seq is never given twice, though the newest event may be gone.
         conn.prepare_cached("UPDATE meta SET value = ?1 WHERE key = 'next_seq'")?
             .execute([next_seq])?;
     }
-    Ok((events, attempts, next))
+    // A slice of new events is the end: what follows is newer still.
+    Ok((events, attempts, next.filter(|_| old)))
+}
+
+/// Removes what nobody is owed and nobody has dead of a segment with `has` events. Returns how many, and their attempts.
+fn forget_segment(conn: &Connection, first: i64, last: i64, has: i64) -> Result<(u64, u64)> {
+    let held: BTreeSet<i64> = conn
+        .prepare_cached(
+            "SELECT seq FROM owed WHERE seq BETWEEN ?1 AND ?2 UNION SELECT seq FROM dead WHERE seq BETWEEN ?1 AND ?2",
+        )?
+        .query_map((first, last), |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    if count(held.len()) >= has {
+        return Ok((0, 0));
+    }
+    if held.is_empty() {
+        conn.prepare_cached("DELETE FROM segments WHERE first = ?1")?
+            .execute([first])?;
+    } else {
+        let segment = conn
+            .prepare_cached("SELECT first, last, bytes FROM segments WHERE first = ?1")?
+            .query_row([first], |row| Ok(log::open(row)))??;
+        let (bytes, kept) = segment.only(|seq| held.contains(&seq))?;
+        conn.prepare_cached("UPDATE segments SET events = ?2, bytes = ?3 WHERE first = ?1")?
+            .execute((first, kept, bytes))?;
+    }
+    let mut attempts = 0;
+    // Between those that are held.
+    let mut from = first;
+    for end in held.iter().copied().chain([last + 1]) {
+        if from < end {
+            for table in ["odd_ids", "settled", "attempts"] {
+                let gone = conn
+                    .prepare_cached(&format!("DELETE FROM {table} WHERE seq >= ?1 AND seq < ?2"))?
+                    .execute((from, end))?;
+                if table == "attempts" {
+                    attempts += gone as u64;
+                }
+            }
+        }
+        from = end + 1;
+    }
+    Ok((u64::try_from(has).unwrap_or(0) - held.len() as u64, attempts))
+}
+
+fn count(rows: usize) -> i64 {
+    i64::try_from(rows).expect("it fits in memory")
 }
 
 /// Removes expired keys among the next rows.
-fn forget_keys(conn: &Connection, scope: &str, key: &str, now_ms: i64) -> Result<Option<(String, String)>> {
-    let mut find = conn.prepare_cached(
-        "SELECT scope, key, expires_ms FROM keys WHERE (scope, key) > (?1, ?2) ORDER BY scope, key LIMIT ?3",
-    )?;
-    let rows: Vec<(String, String, i64)> = find
-        .query_map((scope, key, SLICE * 4), |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })?
+fn forget_keys(conn: &Connection, from: &[u8; 16], now_ms: i64) -> Result<Option<[u8; 16]>> {
+    let mut find = conn.prepare_cached("SELECT key, expires_ms FROM keys WHERE key > ?1 ORDER BY key LIMIT ?2")?;
+    let rows: Vec<([u8; 16], i64)> = find
+        .query_map((from, SLICE * 4), |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    let whole = rows.len() == SLICE * 4;
-    let mut last = None;
-    for (scope, key, expires_ms) in rows {
-        if expires_ms <= now_ms {
-            conn.prepare_cached("DELETE FROM keys WHERE scope = ?1 AND key = ?2")?
-                .execute((&scope, &key))?;
-        }
-        last = Some((scope, key));
+    for (key, _) in rows.iter().filter(|(_, expires_ms)| *expires_ms <= now_ms) {
+        conn.prepare_cached("DELETE FROM keys WHERE key = ?1")?.execute([key])?;
     }
-    Ok(last.filter(|_| whole))
+    Ok(rows.last().map(|(key, _)| *key).filter(|_| rows.len() == SLICE * 4))
 }
 
 /// Removes old sums and notes, and senders that are gone and have left nothing. Each table is small.

@@ -1,93 +1,77 @@
-//! Events and their ids, to and from the bytes of a row.
-
-use std::sync::Arc;
+//! Values to and from the columns of a row.
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Row};
-use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::clock::Timestamp;
-use crate::event::{Event, EventId, EventName, EventPattern, Name};
+use crate::event::{EventPattern, Name};
 use crate::store::{RawRequest, Result, StoreError, Subscription};
 
 /// An event's id: 16 bytes where it has the usual form, else its text.
-pub(super) struct Id<'a>(pub(super) &'a str);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Id {
+    Usual([u8; 16]),
+    Other(Box<str>),
+}
 
-impl ToSql for Id<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+impl From<&str> for Id {
+    fn from(text: &str) -> Self {
         let mut bytes = [0; 16];
-        let usual = self.0.strip_prefix("evt_").is_some_and(|digits| {
+        let usual = text.strip_prefix("evt_").is_some_and(|digits| {
             !digits.bytes().any(|b| b.is_ascii_uppercase()) && hex::decode_to_slice(digits, &mut bytes).is_ok()
         });
-        Ok(if usual {
-            ToSqlOutput::Owned(bytes.to_vec().into())
+        if usual {
+            Self::Usual(bytes)
         } else {
-            ToSqlOutput::Borrowed(self.0.into())
+            Self::Other(text.into())
+        }
+    }
+}
+
+impl Id {
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Usual(bytes) => {
+                let mut text = *b"evt_00000000000000000000000000000000";
+                hex::encode_to_slice(bytes, &mut text[4..]).expect("16 bytes are 32 digits");
+                String::from_utf8_lossy(&text).into_owned()
+            }
+            Self::Other(text) => text.to_string(),
+        }
+    }
+}
+
+impl ToSql for Id {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self {
+            Self::Usual(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
+            Self::Other(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
         })
     }
 }
 
-/// An id as it comes out of a row.
-pub(super) struct StoredId(pub(super) String);
-
-impl FromSql for StoredId {
+impl FromSql for Id {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         match value {
-            ValueRef::Blob(bytes) if bytes.len() == 16 => Ok(Self(format!("evt_{}", hex::encode(bytes)))),
-            ValueRef::Text(_) => value.as_str().map(|text| Self(text.into())),
+            ValueRef::Blob(bytes) => bytes.try_into().map(Self::Usual).map_err(|_| FromSqlError::InvalidType),
+            ValueRef::Text(_) => value.as_str().map(|text| Self::Other(text.into())),
             _ => Err(FromSqlError::InvalidType),
         }
     }
 }
 
-/// The columns that [`event`] reads, in its order.
-pub(super) const EVENT_COLUMNS: &str = "id, name, ts_us, source, session, traceparent, test, data, at_ms";
-
-/// One event of a row of [`EVENT_COLUMNS`], and when it was stored.
-pub(super) fn event(row: &Row<'_>) -> Result<(Event, i64)> {
-    let damaged = |what: &str| StoreError::Damaged(format!("an event's {what} is not what was written"));
-    let id: StoredId = row.get(0)?;
-    let source: Option<String> = row.get(3)?;
-    let session: Option<String> = row.get(4)?;
-    let traceparent: Option<String> = row.get(5)?;
-    let event = Event {
-        id: EventId::from_stored(&id.0),
-        name: EventName::parse(row.get_ref(1)?.as_str().map_err(|_| damaged("name"))?)
-            .ok_or_else(|| damaged("name"))?,
-        timestamp: Timestamp::from_microsecond(row.get(2)?).map_err(|_| damaged("time"))?,
-        data: RawValue::from_string(row.get(7)?).map_err(|_| damaged("data"))?,
-        source: source
-            .map(|name| Name::parse(&name))
-            .transpose()
-            .map_err(|_| damaged("source"))?,
-        session: session.map(Arc::from),
-        traceparent: traceparent.map(Arc::from),
-        test: row.get(6)?,
-    };
-    Ok((event, row.get(8)?))
-}
-
-/// The event of a seq; `None`: there is none.
-pub(super) fn event_of(conn: &Connection, seq: i64) -> Result<Option<(Event, i64)>> {
-    let mut find = conn.prepare_cached(concat!(
-        "SELECT id, name, ts_us, source, session, traceparent, test, data, at_ms",
-        " FROM events WHERE seq = ?1"
-    ))?;
-    let mut rows = find.query([seq])?;
-    rows.next()?.map(event).transpose()
-}
-
 /// A request's headers: a line `name:value` each. Neither can hold a line feed in HTTP.
-pub(super) fn headers(request: &RawRequest) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(request.headers.iter().map(|(n, v)| n.len() + v.len() + 2).sum());
+pub(super) fn headers(request: &RawRequest, into: &mut Vec<u8>) {
     for (name, value) in &request.headers {
-        bytes.extend_from_slice(name.as_bytes());
-        bytes.push(b':');
-        bytes.extend_from_slice(value);
-        bytes.push(b'\n');
+        into.extend_from_slice(name.as_bytes());
+        into.push(b':');
+        into.extend_from_slice(value);
+        into.push(b'\n');
     }
-    bytes
+}
+
+/// How many bytes [`headers`] writes.
+pub(super) fn headers_len(request: &RawRequest) -> usize {
+    request.headers.iter().map(|(n, v)| n.len() + v.len() + 2).sum()
 }
 
 /// What [`headers`] wrote.
@@ -115,15 +99,6 @@ pub(super) fn lane(session: Option<&str>, seq: i64) -> i64 {
             let first = digest.first_chunk().expect("a digest has 32 bytes");
             i64::from_be_bytes(*first) & i64::MAX
         }
-    }
-}
-
-/// A de-duplication key as it is kept.
-pub(super) fn kept_key(key: &str) -> std::borrow::Cow<'_, str> {
-    if key.len() <= 256 {
-        key.into()
-    } else {
-        format!("sha256:{}", hex::encode(Sha256::digest(key.as_bytes()))).into()
     }
 }
 

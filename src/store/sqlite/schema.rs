@@ -40,21 +40,18 @@ pub(super) const FORMAT: Format = Format {
     migrations: &[],
 };
 
+// `segments`: see `log.rs`; its `keys` stand before its `bytes`, so that reading them does not read those.
 // `owed.due_ms` is 0 for a delivery that was never attempted nor put back: it is due since `since_ms`, and such rows of a
 // sender lie in order of their seq both in the table and in `owed_due`. `owed.lane` is made of the session's text, or
 // negative and its own where there is none. `lanes` is filled for senders that claim by session alone.
 const SCHEMA: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY NOT NULL) WITHOUT ROWID;
-CREATE TABLE requests(
-  seq INTEGER PRIMARY KEY, last_seq INTEGER NOT NULL, route TEXT NOT NULL, method TEXT NOT NULL, target TEXT NOT NULL,
-  verified INTEGER NOT NULL, headers BLOB NOT NULL, body BLOB NOT NULL);
-CREATE TABLE events(
-  seq INTEGER PRIMARY KEY, id ANY NOT NULL, name TEXT NOT NULL, at_ms INTEGER NOT NULL, ts_us INTEGER NOT NULL,
-  source TEXT, session TEXT, traceparent TEXT, test INTEGER NOT NULL, request INTEGER, data TEXT NOT NULL);
-CREATE UNIQUE INDEX events_id ON events(id);
-CREATE TABLE keys(
-  scope TEXT NOT NULL, key TEXT NOT NULL, event_id ANY NOT NULL, expires_ms INTEGER NOT NULL,
-  PRIMARY KEY(scope, key)) WITHOUT ROWID;
+CREATE TABLE segments(
+  first INTEGER PRIMARY KEY, last INTEGER NOT NULL, events INTEGER NOT NULL, newest_ms INTEGER NOT NULL,
+  low BLOB, high BLOB, keys BLOB NOT NULL, bytes BLOB NOT NULL);
+CREATE INDEX segments_ids ON segments(high, low) WHERE high IS NOT NULL;
+CREATE TABLE odd_ids(seq INTEGER PRIMARY KEY, id ANY NOT NULL UNIQUE);
+CREATE TABLE keys(key BLOB PRIMARY KEY, event_id ANY NOT NULL, expires_ms INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE senders(
   key INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, removed_ms INTEGER, suspended TEXT, events TEXT NOT NULL,
   sources TEXT, per_request INTEGER NOT NULL DEFAULT 0, laned INTEGER NOT NULL DEFAULT 0);
@@ -194,6 +191,7 @@ fn create(directory: &Path, path: &Path, format: &Format) -> Result<()> {
         insert.execute(("fingerprint_key", &key[..]))?;
         insert.execute(("written_by", env!("CARGO_PKG_VERSION")))?;
         insert.execute(("next_seq", 1))?;
+        insert.execute(("keys_from", 1))?;
         drop(insert);
         tx.pragma_update(None, "user_version", format.number())?;
         tx.commit()?;

@@ -1,16 +1,16 @@
 //! One event's whole story, and the figures of senders and routes.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::log::Log;
 use super::read::{attempts_of, event_row, latency};
-use super::row::{self, EVENT_COLUMNS, Id};
+use super::segment::{Segment, Stored};
 use super::shared::Counts;
-use crate::event::Name;
 use crate::store::{
-    RawRequest, Result, RouteFigures, SenderFigures, SenderKey, Seq, StoreError, StoredRequest, Story, StoryDelivery,
-    StoryRequest, delivery_id,
+    Result, RouteFigures, SenderFigures, SenderKey, StoredRequest, Story, StoryDelivery, StoryRequest, delivery_id,
 };
 
 /// Attempts of a story.
@@ -19,62 +19,42 @@ const ATTEMPTS: usize = 1000;
 const SAMPLE: usize = 5000;
 
 pub(super) fn story(conn: &Connection, id: &str) -> Result<Option<Story>> {
-    let mut find = conn.prepare_cached(&format!(
-        "SELECT {EVENT_COLUMNS}, seq, request FROM events WHERE id = ?1"
-    ))?;
-    let mut rows = find.query([Id(id)])?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    let seq: i64 = row.get(9)?;
-    let request: Option<i64> = row.get(10)?;
-    let request = match request {
-        Some(request) => conn
-            .prepare_cached("SELECT route, method, target, length(body), verified FROM requests WHERE seq = ?1")?
-            .query_row([request], |row| {
-                let target: String = row.get(2)?;
-                Ok(StoryRequest {
-                    route: row.get(0)?,
-                    method: row.get(1)?,
-                    path: target.split('?').next().unwrap_or_default().into(),
-                    body_bytes: row.get(3)?,
-                    verified: row.get(4)?,
-                })
-            })
-            .optional()?,
-        None => None,
+    let log = Log::default();
+    let Some((seq, segment, stored)) = find(conn, &log, id)? else {
+        return Ok(None);
     };
+    let request = segment.request(&stored)?.map(|stored| StoryRequest {
+        route: stored.request.route.as_str().into(),
+        method: stored.request.method,
+        path: stored.request.target.split('?').next().unwrap_or_default().into(),
+        body_bytes: stored.request.body.len() as u64,
+        verified: stored.request.verified,
+    });
     Ok(Some(Story {
-        event: event_row(conn, seq, row)?,
+        event: event_row(conn, seq, stored)?,
         request,
         deliveries: deliveries(conn, seq, id)?,
-        attempts: attempts_of(conn, seq, ATTEMPTS)?,
+        attempts: attempts_of(conn, &log, seq, ATTEMPTS)?,
     }))
+}
+
+fn find(conn: &Connection, log: &Log, id: &str) -> Result<Option<(i64, Arc<Segment>, Stored)>> {
+    let Some(seq) = log.seq_of(conn, id)? else {
+        return Ok(None);
+    };
+    let Some(segment) = log.segment(conn, seq)? else {
+        return Ok(None);
+    };
+    let stored = segment.event(seq)?;
+    Ok(stored.map(|stored| (seq, segment, stored)))
 }
 
 /// The request that made an event.
 pub(super) fn raw_request(conn: &Connection, event_id: &str) -> Result<Option<StoredRequest>> {
-    let mut find = conn.prepare_cached(
-        "SELECT requests.seq, last_seq, at_ms, route, method, target, verified, headers, body
-         FROM events JOIN requests ON requests.seq = events.request WHERE id = ?1",
-    )?;
-    let mut rows = find.query([Id(event_id)])?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    let damaged = |what: &str| StoreError::Damaged(format!("a request's {what} is not what was written"));
-    let route: String = row.get(3)?;
-    let body: Vec<u8> = row.get(8)?;
-    Ok(Some(StoredRequest {
-        first: Seq(row.get(0)?),
-        last: Seq(row.get(1)?),
-        at_ms: row.get(2)?,
-        request: RawRequest {
-            route: Name::parse(&route).map_err(|_| damaged("route"))?,
-            method: row.get(4)?,
-            target: row.get(5)?,
-            verified: row.get(6)?,
-            headers: row::read_headers(row.get_ref(7)?.as_blob().map_err(|_| damaged("headers"))?)
-                .ok_or_else(|| damaged("headers"))?,
-            body: body.into(),
-        },
-    }))
+    match find(conn, &Log::default(), event_id)? {
+        Some((_, segment, stored)) => segment.request(&stored),
+        None => Ok(None),
+    }
 }
 
 /// What became of an event at each sender. Later tables know better: what is owed (again) is owed whatever was before.

@@ -91,11 +91,13 @@ async fn a_store_of_a_newer_release_is_refused() {
 /// A release that this one is the past of.
 const NEXT: Format = Format {
     schema: schema::FORMAT.schema,
-    migrations: &[|tx| tx.execute_batch("ALTER TABLE events ADD COLUMN colour TEXT; UPDATE events SET colour = 'red'")],
+    migrations: &[|tx| {
+        tx.execute_batch("ALTER TABLE segments ADD COLUMN colour TEXT; UPDATE segments SET colour = 'red'")
+    }],
 };
 const BROKEN: Format = Format {
     schema: schema::FORMAT.schema,
-    migrations: &[|tx| tx.execute_batch("UPDATE events SET name = 'x.y'; UPDATE nonsense SET a = 1")],
+    migrations: &[|tx| tx.execute_batch("UPDATE segments SET events = 7; UPDATE nonsense SET a = 1")],
 };
 
 #[tokio::test]
@@ -113,13 +115,13 @@ async fn an_older_store_is_copied_and_brought_forward() {
     let count = |conn: &Connection, sql: &str| conn.query_row(sql, [], |row| row.get::<_, u32>(0)).unwrap();
     let old = schema::open(path(&bed), &schema::FORMAT).unwrap();
     assert_eq!(
-        count(&old, "SELECT count(*) FROM events WHERE name = 'message.received'"),
+        count(&old, "SELECT count(*) FROM segments WHERE events = 1"),
         3,
         "a failed step is undone"
     );
     drop(old);
     let conn = schema::open(path(&bed), &NEXT).unwrap();
-    assert_eq!(count(&conn, "SELECT count(*) FROM events WHERE colour = 'red'"), 3);
+    assert_eq!(count(&conn, "SELECT count(*) FROM segments WHERE colour = 'red'"), 3);
     assert_eq!(count(&conn, "PRAGMA user_version"), 2);
     drop(conn);
     assert!(matches!(

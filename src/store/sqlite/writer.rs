@@ -16,7 +16,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::append::{self, Arrived};
 use super::checkpoint::Checkpointer;
 use super::failure::again;
+use super::keys::Keys;
 use super::lock::Lock;
+use super::log::{Log, Writing};
 use super::recent::Recent;
 use super::senders::Senders;
 use super::shared::Shared;
@@ -35,6 +37,8 @@ const GROUP_BYTES: usize = 16 * 1024 * 1024;
 const CLAIMED_PER_TURN: usize = 4096;
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T>>;
+/// With what was appended: who made it frees it, which is cheaper than here.
+pub(super) type AppendReply = oneshot::Sender<(Arrived, Result<Vec<Appended>>)>;
 /// Rare work, with its reply inside.
 pub(super) type Work = Box<dyn FnOnce(&mut Engine) + Send>;
 
@@ -42,7 +46,7 @@ pub(super) type Work = Box<dyn FnOnce(&mut Engine) + Send>;
 pub(super) enum Command {
     Append {
         arrived: Arrived,
-        reply: Reply<Vec<Appended>>,
+        reply: AppendReply,
     },
     Settle {
         settlements: Vec<Settlement>,
@@ -72,7 +76,7 @@ pub(super) enum Command {
 }
 
 enum Write {
-    Append(Arrived, Reply<Vec<Appended>>),
+    Append(Arrived, AppendReply),
     Settle(Vec<Settlement>, Reply<()>),
 }
 
@@ -87,6 +91,8 @@ pub(super) struct Engine {
     pub(super) senders: Senders,
     pub(super) claims: HashMap<SenderKey, HashSet<i64>>,
     pub(super) recent: Recent,
+    pub(super) log: Log,
+    pub(super) keys: Keys,
     pub(super) next_seq: i64,
     pub(super) max_bytes: u64,
     pub(super) shared: Arc<Shared>,
@@ -228,10 +234,11 @@ impl Engine {
                     match (write, done) {
                         (Write::Append(arrived, reply), done) => {
                             self.shared.append_ended(arrived.bytes);
-                            let _ = reply.send(done.map(|done| match done {
+                            let appended = done.map(|done| match done {
                                 Done::Appended(appended) => appended,
                                 Done::Settled => unreachable!("an append was done"),
-                            }));
+                            });
+                            let _ = reply.send((arrived, appended));
                         }
                         (Write::Settle(_, reply), done) => {
                             let _ = reply.send(done.map(|_| ()));
@@ -247,7 +254,7 @@ impl Engine {
                     match write {
                         Write::Append(arrived, reply) => {
                             self.shared.append_ended(arrived.bytes);
-                            let _ = reply.send(Err(again(&error)));
+                            let _ = reply.send((arrived, Err(again(&error))));
                         }
                         Write::Settle(_, reply) => {
                             let _ = reply.send(Err(again(&error)));
@@ -273,12 +280,11 @@ impl Engine {
     /// Does a group in one transaction. `Err`: none of it happened.
     fn transact(&mut self, writes: &[Write], careful: bool) -> Result<Vec<Result<Done>>> {
         let full = self.full()?;
-        let mut next_seq = self.next_seq;
-        let senders = &self.senders;
+        let mut log = Writing::new(self.next_seq);
+        let (senders, keys) = (&self.senders, &mut self.keys);
         let now_ms = self.clock.now_ms();
         let mut results = Vec::with_capacity(writes.len());
-        let (staged, ()) = in_transaction(&self.conn, |conn, staged| {
-            results.clear();
+        let done = in_transaction(&self.conn, |conn, staged| {
             for write in writes {
                 if let (Write::Append(..), Some(bytes)) = (write, full) {
                     results.push(Err(StoreError::Full(format!(
@@ -286,9 +292,20 @@ impl Engine {
                     ))));
                     continue;
                 }
+                let mark = (keys.mark(), log.next());
                 let mut one = |staged: &mut Staged| match write {
                     Write::Append(arrived, _) => {
-                        append::append(conn, senders, &mut next_seq, arrived, staged).map(Done::Appended)
+                        let mut into = append::Into {
+                            conn,
+                            senders,
+                            keys: &mut *keys,
+                            log: &mut log,
+                        };
+                        let appended = append::append(&mut into, arrived, staged)?;
+                        if careful {
+                            log.end(conn)?;
+                        }
+                        Ok(Done::Appended(appended))
                     }
                     Write::Settle(settlements, _) => {
                         settle::settle(conn, senders, now_ms, settlements, staged).map(|()| Done::Settled)
@@ -310,15 +327,27 @@ impl Engine {
                     Err(error) => {
                         conn.prepare_cached("ROLLBACK TO one")?.execute([])?;
                         conn.prepare_cached("RELEASE one")?.execute([])?;
+                        keys.undo(mark.0);
+                        log = Writing::new(mark.1);
                         results.push(Err(error));
                     }
                 }
             }
-            Ok(())
-        })?;
-        self.next_seq = next_seq;
-        self.publish(staged);
-        Ok(results)
+            log.end(conn)?;
+            keys.write_some(conn)
+        });
+        match done {
+            Ok((staged, ())) => {
+                self.keys.committed(log.ended(), log.next());
+                self.next_seq = log.next();
+                self.publish(staged);
+                Ok(results)
+            }
+            Err(error) => {
+                self.keys.rolled_back();
+                Err(error)
+            }
+        }
     }
 
     /// Does rare work in a transaction of its own.

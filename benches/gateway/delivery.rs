@@ -1,0 +1,190 @@
+//! What happens after the 2xx: how long a delivery takes, what a kill costs, what a backlog costs.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::{
+    NEXT_ID, Request, SECRET, Server, connect, delivery_id, load, post, receiver, runtime, start_gateway, until,
+};
+
+const SENDERS: usize = 64;
+
+/// Prints the figures.
+pub(super) fn measure(body: &str, rate: f64) {
+    println!("| requests/s | request to delivery, p50 | p99 | 2xx to first attempt, p99 |\n|---:|---:|---:|---:|");
+    for rate in [50.0, rate / 2.0] {
+        let (mut whole, mut after) = latencies(body, rate);
+        whole.sort_unstable();
+        after.sort_unstable();
+        println!(
+            "| {rate:.0} | {:.2} ms | {:.2} ms | {:.2} ms |",
+            at(&whole, 50),
+            at(&whole, 99),
+            at(&after, 99)
+        );
+    }
+    let (accepted, waiting, time) = recovery(body);
+    println!(
+        "\nkilled after {accepted} requests with {waiting} to be delivered: all delivered {:.2} s after the start",
+        time.as_secs_f64()
+    );
+}
+
+/// 1,000,000 events wait for a paused sender; then they are delivered.
+pub(super) fn backlog(body: &str) {
+    const EVENTS: u64 = 1_000_000;
+    let rt = runtime(2);
+    let (delivered, endpoint) = counting(&rt);
+    let sender = |paused| outbound(endpoint, paused);
+    let server = start_gateway(&sender(true));
+    rt.block_on(load(server.address, body, |n| n >= EVENTS));
+    let waiting = server.memory("VmRSS:");
+    let begin = Instant::now();
+    server.change(&sender(false));
+    while delivered.load(Ordering::Relaxed) < EVENTS {
+        assert!(begin.elapsed() < Duration::from_mins(10), "{delivered:?} delivered");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let rate = 1e6 / begin.elapsed().as_secs_f64();
+    println!(
+        "1,000,000 events wait: {waiting:.0} MiB resident; delivered at {rate:.0}/s, {:.0} MiB at most",
+        server.memory("VmHWM:")
+    );
+}
+
+fn counting(rt: &tokio::runtime::Runtime) -> (Arc<AtomicU64>, SocketAddr) {
+    let count = Arc::new(AtomicU64::new(0));
+    let endpoint = rt.block_on(receiver(Arc::new({
+        let count = count.clone();
+        move |_: &[u8]| {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    })));
+    (count, endpoint)
+}
+
+fn outbound(endpoint: SocketAddr, paused: bool) -> String {
+    format!(
+        "  outbound:\n    bench: {{ url: \"http://{endpoint}/\", events: [webhook.received], secret: {SECRET}, concurrency: 128, paused: {paused} }}\n"
+    )
+}
+
+#[allow(clippy::cast_precision_loss)] // microseconds of a few seconds
+fn at(sorted: &[Duration], percent: usize) -> f64 {
+    let place = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+    sorted
+        .get(place)
+        .map_or(f64::NAN, |time| time.as_micros() as f64 / 1000.0)
+}
+
+type Times = Arc<Mutex<HashMap<String, Instant>>>;
+
+/// When each delivery came first, by the id that GitHub would have given it.
+fn noting(rt: &tokio::runtime::Runtime) -> (Times, SocketAddr) {
+    let came: Times = Arc::default();
+    let endpoint = rt.block_on(receiver(Arc::new({
+        let came = came.clone();
+        move |body: &[u8]| {
+            let now = Instant::now();
+            let text = String::from_utf8_lossy(body);
+            let id = text
+                .split_once("\"deliveryId\":\"")
+                .and_then(|(_, rest)| rest.split('"').next());
+            if let Some(id) = id {
+                came.lock().expect("no panic").entry(id.to_owned()).or_insert(now);
+            }
+        }
+    })));
+    (came, endpoint)
+}
+
+/// Of each request: until its delivery came, since it was sent and since it was answered (0 where the delivery was first).
+fn latencies(body: &str, rate: f64) -> (Vec<Duration>, Vec<Duration>) {
+    let rt = runtime(2);
+    let (came, endpoint) = noting(&rt);
+    let server = start_gateway(&outbound(endpoint, false));
+    let seconds = if rate < 100.0 { 10.0 } else { 4.0 };
+    let sent = rt.block_on(paced(&server, body, rate, Duration::from_secs_f64(seconds)));
+    let begin = Instant::now();
+    while came.lock().expect("no panic").len() < sent.len() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "not all were delivered");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let came = came.lock().expect("no panic");
+    // The first ones open connections and fill caches.
+    let warm = sent.len() / 10;
+    sent.iter()
+        .skip(warm)
+        .map(|(id, sent, answered)| (came[id] - *sent, came[id].saturating_duration_since(*answered)))
+        .unzip()
+}
+
+/// Posts at an even rate, whatever the answers take.
+async fn paced(server: &Server, body: &str, rate: f64, run: Duration) -> Vec<(String, Instant, Instant)> {
+    let sent: Arc<Mutex<Vec<(String, Instant, Instant)>>> = Arc::default();
+    let begin = tokio::time::Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    let next = Arc::new(AtomicU64::new(0));
+    for _ in 0..SENDERS {
+        let (sent, next, to) = (sent.clone(), next.clone(), server.address);
+        let request = Request::new(body);
+        tasks.spawn(async move {
+            let mut stream = connect(to).await;
+            let (mut bytes, mut buffer) = (Vec::new(), vec![0; 4096]);
+            loop {
+                #[allow(clippy::cast_precision_loss)] // thousands
+                let due = Duration::from_secs_f64(next.fetch_add(1, Ordering::Relaxed) as f64 / rate);
+                if due >= run {
+                    return;
+                }
+                tokio::time::sleep_until(begin + due).await;
+                let id = delivery_id(NEXT_ID.fetch_add(1, Ordering::Relaxed));
+                request.write(&id, &mut bytes);
+                let at = Instant::now();
+                post(&mut stream, &bytes, &mut buffer)
+                    .await
+                    .expect("the server answers");
+                sent.lock().expect("no panic").push((id, at, Instant::now()));
+            }
+        });
+    }
+    tasks.join_all().await;
+    let mut sent = std::mem::take(&mut *sent.lock().expect("no panic"));
+    sent.sort_unstable_by_key(|(_, at, _)| *at);
+    sent
+}
+
+/// Kills the gateway under load and starts it again: requests answered, deliveries that were missing then, and the time
+/// from the start until all have come.
+fn recovery(body: &str) -> (u64, u64, Duration) {
+    let rt = runtime(2);
+    let (came, endpoint) = noting(&rt);
+    let delivered = || came.lock().expect("no panic").len() as u64;
+    let mut server = start_gateway(&outbound(endpoint, false));
+    let accepted = rt.block_on(async {
+        let load = tokio::spawn({
+            let (to, body) = (server.address, body.to_owned());
+            async move { until(to, &body, Duration::from_secs(20)).await }
+        });
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        server.kill();
+        load.await.expect("the load ends")
+    });
+    // What is on the way comes in before the next start.
+    std::thread::sleep(Duration::from_millis(200));
+    let waiting = accepted.saturating_sub(delivered());
+    let begin = Instant::now();
+    server.start_again();
+    while delivered() < accepted {
+        assert!(
+            begin.elapsed() < Duration::from_mins(1),
+            "{} of {accepted}",
+            delivered()
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    (accepted, waiting, begin.elapsed())
+}

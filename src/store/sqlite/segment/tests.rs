@@ -1,0 +1,115 @@
+//! What is written is read again, and nothing else.
+
+use super::*;
+use crate::store::conformance::{T0, event, event_from, event_of_session, request};
+
+fn data(text: &str) -> Box<RawValue> {
+    RawValue::from_string(text.into()).unwrap()
+}
+
+fn open(bytes: Vec<u8>, events: i64) -> Result<Segment> {
+    Segment::open(7, 7 + events - 1, bytes)
+}
+
+/// Two requests, one event of none, an id of another form.
+fn draft() -> (Vec<u8>, Vec<Event>) {
+    let long = RawRequest {
+        body: format!(" {{\"text\":\"{}\"}}\n", "x".repeat(100)).into(),
+        ..request("telegram")
+    };
+    let body = String::from_utf8(long.body.to_vec()).unwrap();
+    let mut events = vec![
+        Event {
+            data: data(&format!("{{\"a\":1,\"body\":{},\"z\":2}}", body.trim())),
+            ..event_from("message.received", "telegram")
+        },
+        event_of_session("chat-1"),
+        Event {
+            id: EventId::from_stored("evt_of-another-form"),
+            traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+            test: true,
+            ..event("a.b")
+        },
+    ];
+    events.push(event("c.d"));
+    let mut draft = Draft::default();
+    let other = request("discord");
+    for (index, made_by) in [(0, Some(&long)), (2, Some(&other)), (3, None)] {
+        let place = made_by.map(|request| (draft.request(request, 7 + index, 2), request));
+        let count = if index == 0 { 2 } else { 1 };
+        for event in &events[usize::try_from(index).unwrap()..][..count] {
+            draft.event(event, &Id::from(event.id.as_str()), T0 + index, place);
+        }
+    }
+    assert_eq!(draft.events(), 4);
+    let bytes = draft.end();
+    assert_eq!((draft.len(), draft.events()), (0, 0));
+    (bytes, events)
+}
+
+fn is(stored: &Stored, event: &Event) {
+    assert_eq!(format!("{:?}", stored.event), format!("{event:?}"));
+}
+
+#[test]
+fn what_is_written_is_read_again_and_a_body_is_stored_once() {
+    let (bytes, events) = draft();
+    let text = "x".repeat(100);
+    assert_eq!(memchr::memmem::find_iter(&bytes, text.as_bytes()).count(), 1);
+    let segment = open(bytes, 4).unwrap();
+    for (seq, event) in (7..).zip(&events) {
+        is(&segment.event(seq).unwrap().unwrap(), event);
+    }
+    assert!(segment.event(6).unwrap().is_none() && segment.event(11).unwrap().is_none());
+    let made_by = |seq| {
+        let stored = segment.event(seq).unwrap().unwrap();
+        segment.request(&stored).unwrap()
+    };
+    let first = made_by(7).unwrap();
+    assert_eq!((first.first, first.last, first.at_ms), (Seq(7), Seq(8), T0));
+    assert_eq!(made_by(8).unwrap().request.body, first.request.body);
+    assert_eq!(made_by(9).unwrap().request.route.as_str(), "discord");
+    assert!(made_by(10).is_none());
+    let Id::Usual(id) = Id::from(events[3].id.as_str()) else {
+        panic!("the gateway's own ids are usual")
+    };
+    assert_eq!((segment.find(&id), segment.find(&[0; 16])), (Some(10), None));
+}
+
+#[test]
+fn what_is_kept_stays_as_it_was() {
+    let (bytes, events) = draft();
+    let (bytes, kept) = open(bytes, 4).unwrap().only(|seq| seq == 8 || seq == 10).unwrap();
+    assert_eq!(kept, 2);
+    let segment = open(bytes, 4).unwrap();
+    for (seq, event) in (7..).zip(&events) {
+        match segment.event(seq).unwrap() {
+            Some(stored) => is(&stored, event),
+            None => assert!(seq == 7 || seq == 9),
+        }
+    }
+    let stored = segment.event(8).unwrap().unwrap();
+    let request = segment.request(&stored).unwrap().unwrap();
+    assert_eq!((request.first, request.last), (Seq(7), Seq(8)));
+    let (bytes, kept) = segment.only(|seq| seq == 10).unwrap();
+    assert_eq!(
+        (kept, memchr::memmem::find(&bytes, b"telegram")),
+        (1, None),
+        "a request without an event goes"
+    );
+}
+
+#[test]
+fn no_damage_is_passed_over() {
+    let (bytes, _) = draft();
+    for at in 0..bytes.len() {
+        let mut spoilt = bytes.clone();
+        spoilt[at] ^= 0x55;
+        assert!(matches!(open(spoilt, 4), Err(StoreError::Damaged(_))), "byte {at}");
+        assert!(
+            matches!(open(bytes[..at].to_vec(), 4), Err(StoreError::Damaged(_))),
+            "cut at {at}"
+        );
+    }
+    assert!(open(bytes.clone(), -1).is_err() && open(bytes, i64::MAX / 2).is_err());
+}
