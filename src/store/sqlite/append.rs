@@ -81,18 +81,15 @@ pub(super) fn append(into: &mut Into<'_>, arrived: &Arrived, staged: &mut Staged
         .filter(|(_, event)| !event.duplicate)
     {
         let seq = into.log.event(conn, event, now_ms, request, key.as_ref())?;
-        match arrived.to {
+        if let Some(key) = arrived.to {
             // Nobody would deliver for a sender that is gone.
-            Some(key) => {
-                wanting.clear();
-                let sender = into.senders.get(key).filter(|sender| sender.removed_ms.is_none());
-                wanting.extend(sender.map(|_| key));
-            }
-            None => {
-                into.senders.matching(event, &mut wanting);
-                into.senders
-                    .once_a_request(event, arrived.request.is_some(), &mut served, &mut wanting);
-            }
+            let sender = into.senders.get(key).filter(|sender| sender.removed_ms.is_none());
+            wanting.clear();
+            wanting.extend(sender.map(|_| key));
+        } else {
+            into.senders.matching(event, &mut wanting);
+            into.senders
+                .once_a_request(event, arrived.request.is_some(), &mut served, &mut wanting);
         }
         if !wanting.is_empty() {
             owe(into, &wanting, event, seq, now_ms, staged)?;
