@@ -105,9 +105,11 @@ fn a_broken_document_at_a_start_is_told_and_the_last_good_one_runs() {
     std::fs::write(dir.path().join("openclaw.yaml"), "webhooks: [").unwrap();
     let _gateway = Gateway::start_in(dir, env);
     let rejected = hears(&watch, "gateway.config.rejected");
-    assert_eq!(
-        (&rejected["generation"], &rejected["cause"]),
-        (&json!(1), &json!("start"))
+    assert_eq!(rejected["generation"], 1);
+    // The start, or the watcher's first look at the same bytes: they are told once.
+    assert!(
+        ["start", "file"].contains(&rejected["cause"].as_str().unwrap()),
+        "{rejected}"
     );
 }
 
