@@ -14,8 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
-use http::{Request, Response, StatusCode, Version};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -84,10 +83,9 @@ where
         // Here and not in the future: a request counts from the end of its headers.
         let in_flight = InFlight::new(&activity);
         let handler = Arc::clone(&shared.handler);
-        // A message framed twice (chunks and a length) is read by its chunks, and what follows on the connection may be meant
-        // to be another's request: nothing may follow (RFC 9112, 6.3). Hyper has taken the length away by now, so this is
-        // any request in chunks: rare among webhooks, and it costs the connection alone.
-        let ends = request.version() == Version::HTTP_11 && request.headers().contains_key(TRANSFER_ENCODING);
+        // A message framed twice (chunks and a length) may hide another's request behind it: nothing may follow (RFC 9112, 6.3).
+        // Hyper has taken the length away by now, so this is any request in chunks; it costs the connection alone.
+        let ends = request.version() == Version::HTTP_11 && request.headers().contains_key(header::TRANSFER_ENCODING);
         async move {
             // `handle` itself runs inside, so that a panic before its first await is caught too.
             let answer = AssertUnwindSafe(async move { handler.handle(request, peer).await })
@@ -100,9 +98,8 @@ where
                 answer
             });
             if ends {
-                answer
-                    .headers_mut()
-                    .insert(CONNECTION, HeaderValue::from_static("close"));
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert(header::CONNECTION, close);
             }
             Ok::<_, Infallible>(answer.map(|body| Tracked {
                 body,

@@ -29,11 +29,7 @@ use crate::store::{Attempt, SenderKey, Store, Wake, delivery_id};
 /// Notices that wait to be taken; when nobody takes them, newer ones are dropped.
 pub const NOTICES: usize = 1024;
 /// The longest sleep of the timer: so long is a jump of the clock (a suspended machine) overslept.
-const TIMER_CHECK: Duration = if cfg!(test) {
-    Duration::from_millis(5)
-} else {
-    Duration::from_secs(1)
-};
+const TIMER_CHECK: Duration = Duration::from_millis(if cfg!(test) { 5 } else { 1000 });
 /// Attempts in flight before the first `set_egress`: the document's defaults.
 const DEFAULT_BUDGET: (usize, usize) = (1024, 64);
 
@@ -224,10 +220,8 @@ impl Dispatcher {
             runtime: Handle::current(),
         });
         shared.tracker.spawn(Arc::clone(&shared).run_timer());
-        Arc::new(Self {
-            shared,
-            notices: Mutex::new(Some(taken)),
-        })
+        let notices = Mutex::new(Some(taken));
+        Arc::new(Self { shared, notices })
     }
 
     /// Who makes the proofs of forwarded requests. To be said once, before the first `commit`.

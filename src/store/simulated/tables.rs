@@ -1,3 +1,4 @@
+// A long room: what is stored, and each call that changes it.
 //! What is stored, and what each call makes of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
