@@ -92,7 +92,7 @@ fn reading_commands_answer_from_document_and_store() {
         "  Dead Letters: 1\n",
         "accepted  message.received",
         "1/1      500",
-        "message.received  evt_",
+        "message.received        evt_",
         "event-logger  dlv_",
         "exhausted",
     ];
