@@ -141,8 +141,11 @@ fn colour_is_for_terminals_alone() {
             .args(["-qec", &line, "/dev/null"])
             .current_dir(dir.path())
             .stdin(Stdio::null());
+        // A build server (`CI`) is taken for a terminal with colours, whatever `TERM` says.
+        for name in ["CI", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+            command.env_remove(name);
+        }
         command
-            .env_remove("NO_COLOR")
             .env("TERM", "xterm")
             .envs(env.iter().copied());
         command.output()
