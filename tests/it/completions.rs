@@ -145,9 +145,7 @@ fn colour_is_for_terminals_alone() {
         for name in ["CI", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
             command.env_remove(name);
         }
-        command
-            .env("TERM", "xterm")
-            .envs(env.iter().copied());
+        command.env("TERM", "xterm").envs(env.iter().copied());
         command.output()
     };
     let Ok(coloured) = terminal(&[], "") else {
