@@ -153,13 +153,15 @@ fn read(options: &Options) -> (File, Option<Desired>) {
         format: options.format,
         text: &bytes,
     });
-    match loaded.desired {
-        Some(desired) => {
-            reconcile::warn_of(&loaded.diagnostics);
-            (Ok((bytes, Arc::new(desired))), None)
-        }
-        None => (Err(Broken::Invalid(loaded.diagnostics)), loaded.sketch),
+    if let Some(desired) = loaded.desired {
+        reconcile::warn_of(&loaded.diagnostics);
+        return (Ok((bytes, Arc::new(desired))), None);
     }
+    let broken = Broken::Invalid {
+        sha256: reconcile::sha256(&bytes),
+        found: loaded.diagnostics,
+    };
+    (Err(broken), loaded.sketch)
 }
 
 /// Where the store is; where the document cannot say it, where it is by default.

@@ -1,6 +1,8 @@
 //! How fast the gateway is beside a bare server that only checks the same HMAC, and how much memory a backlog takes.
 //!
 //!     cargo bench --bench gateway [-- --seconds 5]
+//!     cargo bench --bench gateway -- --accept       accepting and the bare server by turns, and the median ratio
+//!     cargo bench --bench gateway -- --end-to-end   delivering, likewise
 //!     cargo bench --bench gateway -- --delivery     latencies, and a kill under load
 //!     cargo bench --bench gateway -- --backlog      1,000,000 events that wait
 //!     cargo bench --bench gateway -- --scale        what a document of 10,000 and of 100,000 webhooks costs

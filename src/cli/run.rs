@@ -40,7 +40,7 @@ fn failed(error: &gateway::GatewayError) -> Error {
         return Error::new(error.to_string());
     };
     match start {
-        StartError::Broken(Broken::Invalid(found)) | StartError::LastGood(_, found) => {
+        StartError::Broken(Broken::Invalid { found, .. }) | StartError::LastGood(_, found) => {
             Error::new(format!("{start}\n{}", diagnostic::text(found, false).trim_end()))
         }
         StartError::Broken(Broken::Unreadable(why)) => Error::new(format!("{start}: {why}")),

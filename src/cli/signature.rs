@@ -10,7 +10,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
 use super::{Context, Done, Error};
-use crate::outbound::Forwarder;
+use crate::outbound::StandIn;
 use crate::secret::Secret;
 
 /// The largest body: what a gateway sends is smaller.
@@ -145,8 +145,8 @@ fn keyed(signed: &Signed) -> Result<Hmac<Sha256>, Error> {
 /// `webhook-signature` of a body.
 fn standard(signed: &Signed, id: &str, timestamp: i64, body: &[u8]) -> Result<String, Error> {
     let secret = Secret::parse(&signed.secret).ok_or_else(|| Error::new("--secret is blank"))?;
-    let forwarder = Forwarder::new(&[secret]).map_err(|why| Error::new(format!("--secret: {why}")))?;
-    let signature = forwarder.standard(id, &timestamp.to_string(), body);
+    let sender = StandIn::new(&[secret]).map_err(|why| Error::new(format!("--secret: {why}")))?;
+    let signature = sender.standard(id, &timestamp.to_string(), body);
     signature.ok_or_else(|| Error::new("--secret is blank"))
 }
 

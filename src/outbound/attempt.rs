@@ -18,6 +18,7 @@ use super::dispatcher::Shared;
 use super::forward;
 use super::payload::{self, Payload};
 use super::prepared::PreparedSender;
+use super::sign::Signer;
 use super::wire::Trace;
 use crate::clock::Timestamp;
 use crate::document::settings::Format;
@@ -177,16 +178,10 @@ pub(super) async fn send(shared: &Shared, sender: &PreparedSender, delivery: Del
     answer
 }
 
-fn headers(sender: &PreparedSender, delivery: &Delivery<'_>, payload: &Payload) -> HeaderMap {
-    const EVENT: HeaderName = HeaderName::from_static("x-openclaw-event");
-    const DELIVERY: HeaderName = HeaderName::from_static("x-openclaw-delivery");
-    const ATTEMPT: HeaderName = HeaderName::from_static("x-openclaw-attempt");
-    const SIGNATURE: HeaderName = HeaderName::from_static("x-openclaw-signature");
-    const ID: HeaderName = HeaderName::from_static("webhook-id");
-    const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-    const STANDARD: HeaderName = HeaderName::from_static("webhook-signature");
-    const TRACE: HeaderName = HeaderName::from_static("traceparent");
+const DELIVERY: HeaderName = HeaderName::from_static("x-openclaw-delivery");
+const ATTEMPT: HeaderName = HeaderName::from_static("x-openclaw-attempt");
 
+fn headers(sender: &PreparedSender, delivery: &Delivery<'_>, payload: &Payload) -> HeaderMap {
     if sender.settings.format == Format::Forward {
         // The platform's own, a sender's own, what proves the request: the later replace the earlier.
         let mut headers = payload.headers.clone();
@@ -206,6 +201,20 @@ fn headers(sender: &PreparedSender, delivery: &Delivery<'_>, payload: &Payload) 
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     // A sender's own may replace the user agent, and nothing else.
     headers.extend(sender.headers.clone());
+    sign(&mut headers, delivery, sender.signer.as_ref(), &payload.body);
+    headers.extend(payload.headers.clone());
+    headers
+}
+
+/// The headers that say which event, delivery and attempt it is, and prove it.
+pub(super) fn sign(headers: &mut HeaderMap, delivery: &Delivery<'_>, signer: Option<&Signer>, body: &[u8]) {
+    const EVENT: HeaderName = HeaderName::from_static("x-openclaw-event");
+    const SIGNATURE: HeaderName = HeaderName::from_static("x-openclaw-signature");
+    const ID: HeaderName = HeaderName::from_static("webhook-id");
+    const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+    const STANDARD: HeaderName = HeaderName::from_static("webhook-signature");
+    const TRACE: HeaderName = HeaderName::from_static("traceparent");
+
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let mut set = |name: HeaderName, value: &str| {
         // Names, ids and signatures are visible ASCII; an id that came through the API could be anything.
@@ -223,12 +232,10 @@ fn headers(sender: &PreparedSender, delivery: &Delivery<'_>, payload: &Payload) 
     if let Some(trace) = &delivery.event.traceparent {
         set(TRACE, trace);
     }
-    if let Some(signer) = &sender.signer {
-        set(SIGNATURE, &signer.openclaw(&[&payload.body]));
-        set(STANDARD, &signer.standard(id, &timestamp, &payload.body));
+    if let Some(signer) = signer {
+        set(SIGNATURE, &signer.openclaw(&[body]));
+        set(STANDARD, &signer.standard(id, &timestamp, body));
     }
-    headers.extend(payload.headers.clone());
-    headers
 }
 
 async fn exchange(

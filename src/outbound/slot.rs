@@ -275,13 +275,16 @@ impl State {
         let verdict = judge(answer, settings);
         let number = owed.attempts.saturating_add(1);
         let detail = answer.failure.as_ref().map(|failure| failure.detail.clone());
-        if verdict == Verdict::Unsendable {
-            return (self.unsendable(landed, detail.unwrap_or_default()), None);
-        }
         let said = || detail.clone().unwrap_or_default();
+        // What the sender has left, an endpoint or a template, says nothing of what it has now.
+        let current = self.sender.as_ref().is_some_and(|now| Arc::ptr_eq(now, sender));
+        // Of what could not be made nothing was sent: that is no attempt, and says nothing about the endpoint.
+        let sent = verdict != Verdict::Unsendable;
         let mut news = None;
 
-        self.count(verdict, answer);
+        if sent {
+            self.count(verdict, answer);
+        }
         let wait = answer.retry_after.map(|wait| wait.min(settings.max_retry_delay));
         if let Some(wait) = wait {
             self.floor_ms = self.floor_ms(now_ms).max(now_ms.saturating_add(millis(wait)));
@@ -293,12 +296,12 @@ impl State {
                     news = Some(News::Recovered);
                 }
             }
-            Verdict::NotCharged => {
+            Verdict::NotCharged | Verdict::Unsendable => {
                 if *probe {
                     self.breaker.probe_undecided();
                 }
             }
-            Verdict::Retry | Verdict::Final | Verdict::Suspend | Verdict::Broken | Verdict::Unsendable => {
+            Verdict::Retry | Verdict::Final | Verdict::Suspend | Verdict::Broken => {
                 let opened = self.breaker.failed(settings.breaker.as_ref(), *probe, now_ms);
                 if !self.failing && (opened || self.breaker.in_a_row() >= FAILING) {
                     self.failing = true;
@@ -313,8 +316,13 @@ impl State {
                 reason: DeadReason::Status,
                 detail: said(),
             },
-            Verdict::Broken | Verdict::Unsendable => Outcome::Dead {
+            Verdict::Broken => Outcome::Dead {
                 reason: DeadReason::Internal,
+                detail: said(),
+            },
+            Verdict::Unsendable if !current => Outcome::Postpone { due_ms: now_ms },
+            Verdict::Unsendable => Outcome::Dead {
+                reason: DeadReason::Template,
                 detail: said(),
             },
             Verdict::Suspend => {
@@ -322,8 +330,6 @@ impl State {
                     Some(status) if status != 410 => format!("the endpoint answered {} to {}", said(), owed.event.id),
                     _ => format!("the endpoint answered 410 to {}", owed.event.id),
                 };
-                // An endpoint that the sender has left says nothing of the one it has now.
-                let current = self.sender.as_ref().is_some_and(|now| Arc::ptr_eq(now, sender));
                 if current && self.suspended.is_none() {
                     self.suspended = Some(reason.as_str().into());
                     self.suspension_unsaved = true;
@@ -366,26 +372,10 @@ impl State {
         let settlement = Settlement {
             sender: owed.sender,
             seq: owed.seq,
-            attempt: Some(attempt),
+            attempt: sent.then_some(attempt),
             outcome,
         };
         (settlement, news)
-    }
-
-    /// A delivery of which nothing was sent: it says nothing about the endpoint, and is no attempt.
-    fn unsendable(&mut self, landed: &Landed, detail: String) -> Settlement {
-        if landed.probe {
-            self.breaker.probe_undecided();
-        }
-        Settlement {
-            sender: landed.owed.sender,
-            seq: landed.owed.seq,
-            attempt: None,
-            outcome: Outcome::Dead {
-                reason: DeadReason::Template,
-                detail,
-            },
-        }
     }
 
     /// When a delivery whose attempt was not charged is due again; a lack of sockets parks the whole sender.

@@ -57,7 +57,12 @@ pub enum Broken {
     /// It cannot be read.
     Unreadable(String),
     /// It has errors.
-    Invalid(Vec<Diagnostic>),
+    Invalid {
+        /// SHA-256 of its bytes in hex: the same bytes are no news to the watcher.
+        sha256: String,
+        /// What is wrong.
+        found: Vec<Diagnostic>,
+    },
 }
 
 /// Why the gateway does not start.
@@ -102,11 +107,11 @@ impl Core {
         conditions.set(types::READY, true, reasons::OK, "", now, 0);
         conditions.set(types::STORE_PRESSURE, false, reasons::OK, "", now, 0);
         let mut waiting = None;
-        let seen = start
-            .file
-            .as_ref()
-            .map(|(bytes, _)| fingerprint::sha256(bytes))
-            .unwrap_or_default();
+        let seen = match &start.file {
+            Ok((bytes, _)) => fingerprint::sha256(bytes),
+            Err(Broken::Invalid { sha256, .. }) => sha256.clone(),
+            Err(Broken::Unreadable(_)) => String::new(),
+        };
         let (choice, held) = choose(&start, last.as_ref(), &mut conditions, &mut waiting)?;
 
         let environment = Environment::beside(&start.path).with_providers(&choice.desired.providers);
@@ -411,7 +416,7 @@ impl Broken {
     fn told(&self) -> (&'static str, String) {
         match self {
             Self::Unreadable(why) => (reasons::DOCUMENT_MISSING, why.clone()),
-            Self::Invalid(found) => (reasons::DOCUMENT_INVALID, errors(found)),
+            Self::Invalid { found, .. } => (reasons::DOCUMENT_INVALID, errors(found)),
         }
     }
 }

@@ -6,10 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
-
-use crate::harness::{KeptAlive, Received, Request};
+use crate::harness::{KeptAlive, Received, Request, sha256_signature};
 
 /// The secret of the `github` route of these tests.
 pub const SECRET: &str = "it-secret";
@@ -17,9 +14,7 @@ pub const SECRET: &str = "it-secret";
 /// A signed GitHub request with this delivery id.
 pub fn github(path: &str, id: &str) -> Request {
     let body = format!(r#"{{"action":"opened","id":"{id}"}}"#);
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
-    mac.update(body.as_bytes());
-    let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
+    let signature = sha256_signature(SECRET, body.as_bytes());
     Request::post(path, body)
         .header("Content-Type", "application/json")
         .header("X-GitHub-Event", "issues")

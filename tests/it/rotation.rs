@@ -4,33 +4,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
-
-use crate::harness::{Behaviour, Gateway, KeptAlive, Received, Receiver, Request, document, eventually};
+use crate::harness::{
+    Behaviour, Gateway, KeptAlive, Received, Receiver, Request, document, eventually, sha256_signature,
+};
 use crate::load::delivered;
-
-fn hmac(secret: &str, bytes: &[u8]) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-    mac.update(bytes);
-    mac.finalize().into_bytes().to_vec()
-}
 
 /// Whether a receiver that knows this secret alone accepts a delivery by its Standard Webhooks headers.
 fn verifies(received: &Received, secret: &str) -> bool {
-    let (id, at) = (
-        received.header("webhook-id").unwrap(),
-        received.header("webhook-timestamp").unwrap(),
-    );
-    let signed = [format!("{id}.{at}.").as_bytes(), &received.body].concat();
-    let meant = format!("v1,{}", STANDARD.encode(hmac(secret, &signed)));
-    received
-        .header("webhook-signature")
-        .unwrap()
-        .split(' ')
-        .any(|signature| signature == meant)
+    let meant = received.standard_signature(secret);
+    let mut signatures = received.header("webhook-signature").unwrap().split(' ');
+    signatures.any(|signature| signature == meant)
 }
 
 /// What the platform signs with, and what the receiver verifies with, at the moment.
@@ -57,10 +40,7 @@ fn platform(to: std::net::SocketAddr, secrets: &Secrets, stop: &AtomicBool, thre
             .header("Content-Type", "application/json")
             .header("X-GitHub-Event", "push")
             .header("X-GitHub-Delivery", id.as_str())
-            .header(
-                "X-Hub-Signature-256",
-                format!("sha256={}", hex::encode(hmac(&secret, body.as_bytes()))),
-            );
+            .header("X-Hub-Signature-256", sha256_signature(&secret, body.as_bytes()));
         answers.push((id, connection.send(&request).unwrap().status));
         drop(secret);
         // A load that the one attempt at a time keeps up with.

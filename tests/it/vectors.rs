@@ -44,6 +44,23 @@ fn every_platform_has_known_answers_and_is_on_its_page() {
     }
 }
 
+/// Where the originals lie beside the repository, the copies are compared with them.
+#[test]
+fn the_known_answers_are_copied_unchanged() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = root.join("../shared/vectors");
+    if !source.exists() {
+        eprintln!("skipped: {} is not on this machine", source.display());
+        return;
+    }
+    for platform in files() {
+        let file = format!("{platform}.json");
+        let read = |folder: &Path| std::fs::read(folder.join(&file)).unwrap();
+        assert!(read(&source) == read(&root.join("tests/vectors")), "{file}");
+    }
+    assert_eq!(std::fs::read_dir(source).unwrap().count(), files().len());
+}
+
 #[test]
 fn every_known_answer_holds_over_http() {
     let mut wrong = Vec::new();

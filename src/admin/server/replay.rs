@@ -160,7 +160,7 @@ async fn under_new_ids(api: &Api, name: &str, replay: Replay) -> Answer<u64> {
     while !rows.is_empty() {
         // The oldest first, as they were stored.
         let rest = rows.len().saturating_sub(PAGE);
-        let events: Vec<_> = rows.drain(rest..).rev().filter_map(renewed).collect();
+        let events: Vec<_> = rows.drain(rest..).rev().filter_map(|row| renewed(&row)).collect();
         owed += events.len() as u64;
         let append = Append {
             request: None,
@@ -253,18 +253,13 @@ async fn subscribed(api: &Api, name: &str, replay: &Replay) -> Answer<Vec<EventR
 }
 
 /// The same event under a new id; `None`: one that this release cannot read.
-fn renewed(row: EventRow) -> Option<NewEvent> {
+fn renewed(row: &EventRow) -> Option<NewEvent> {
     let data: serde_json::Map<String, serde_json::Value> = serde_json::from_str(row.data.get()).ok()?;
     let session = data.get("sessionId").and_then(|session| session.as_str());
     let event = Event {
         id: EventId::new(),
-        name: EventName::parse(&row.event)?,
-        timestamp: row.timestamp.parse().ok()?,
         session: session.map(Into::into),
-        source: row.source.as_deref().and_then(|source| Name::parse(source).ok()),
-        traceparent: None,
-        test: row.test,
-        data: row.data,
+        ..row.event()?
     };
     Some(NewEvent { event, key: None })
 }

@@ -10,8 +10,8 @@ use super::Arguments;
 use crate::cli::events::follow::{Followed, Follower};
 use crate::cli::source::Source;
 use crate::cli::{Context, Done, Error, time};
-use crate::event::{Event, EventId, EventName, Name};
-use crate::outbound::Forwarder;
+use crate::event::Event;
+use crate::outbound::StandIn;
 use crate::secret::Secret;
 use crate::store::{EventRow, SenderKey, delivery_id};
 
@@ -48,7 +48,7 @@ pub(super) async fn run(
     secrets: &[Secret],
     context: &mut Context,
 ) -> Result<Done, Error> {
-    let forwarder = Forwarder::new(secrets).map_err(|why| Error::new(format!("--secret: {why}")))?;
+    let sender = StandIn::new(secrets).map_err(|why| Error::new(format!("--secret: {why}")))?;
     let (_, client) = Source::of_gateway(context)?;
     let gateway = client.gateway().to_string();
     let mut follower = Follower::start(client, None).await?;
@@ -64,11 +64,11 @@ pub(super) async fn run(
     loop {
         match follower.next().await? {
             Followed::Event(row) => {
-                let Some(event) = event(&row) else { continue };
+                let Some(event) = row.event() else { continue };
                 if !arguments.events.is_empty() && !arguments.events.iter().any(|p| p.matches(&event.name)) {
                     continue;
                 }
-                let outcome = deliver(&forwarder, &event, to, &http, context).await;
+                let outcome = deliver(&sender, &event, to, &http, context).await;
                 let line = told(&row, &outcome, context.terminal.json);
                 context.terminal.answer(line)?;
                 context.terminal.flush()?;
@@ -82,14 +82,11 @@ pub(super) async fn run(
     }
 }
 
-async fn deliver(forwarder: &Forwarder, event: &Event, to: &Url, http: &reqwest::Client, context: &Context) -> Outcome {
+async fn deliver(sender: &StandIn, event: &Event, to: &Url, http: &reqwest::Client, context: &Context) -> Outcome {
     // No sender has the key 0.
     let delivery = delivery_id(event.id.as_str(), SenderKey(0));
-    let (headers, body) = forwarder.delivery(event, &delivery, context.clock.now());
-    let mut request = http.post(to.clone()).body(body);
-    for (name, value) in headers {
-        request = request.header(name, value);
-    }
+    let (headers, body) = sender.delivery(event, &delivery, context.clock.now());
+    let request = http.post(to.clone()).headers(headers).body(body);
     let began = Instant::now();
     let answer = request.send().await;
     let latency_ms = began.elapsed().as_secs_f64() * 1000.0;
@@ -111,20 +108,6 @@ async fn deliver(forwarder: &Forwarder, event: &Event, to: &Url, http: &reqwest:
             latency_ms,
         },
     }
-}
-
-/// The event as it is stored; `None`: of a later release.
-fn event(row: &EventRow) -> Option<Event> {
-    Some(Event {
-        id: EventId::from_stored(&row.id),
-        name: EventName::parse(&row.event)?,
-        timestamp: row.timestamp.parse().ok()?,
-        data: row.data.clone(),
-        source: row.source.as_deref().and_then(|source| Name::parse(source).ok()),
-        session: None,
-        traceparent: None,
-        test: row.test,
-    })
 }
 
 fn told(row: &EventRow, outcome: &Outcome, json: bool) -> String {

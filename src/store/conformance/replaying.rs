@@ -1,7 +1,7 @@
 //! Replays.
 
 use super::*;
-use crate::store::Replay;
+use crate::store::{Replay, SWAPPED_MS};
 
 fn replay(sender: SenderKey) -> Replay {
     Replay {
@@ -152,7 +152,7 @@ pub(crate) async fn what_a_template_failed_on_is_owed_anew_when_the_sender_chang
         [""; 0],
         "the changed template is not in place yet"
     );
-    let owed = desk.all(a, T0 + HOUR + 1000).await;
+    let owed = desk.all(a, T0 + HOUR + SWAPPED_MS).await;
     assert_eq!(ids(&owed), sent[..2]);
     let first = (owed[0].owed_since_ms, owed[0].filter_passed, owed[0].attempts > 0);
     let second = (owed[1].owed_since_ms, owed[1].filter_passed, owed[1].attempts);

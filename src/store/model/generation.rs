@@ -112,6 +112,29 @@ pub struct NewGeneration {
     pub fingerprints: std::collections::BTreeMap<String, String>,
 }
 
+impl NewGeneration {
+    /// The generation that it becomes.
+    pub(in crate::store) fn numbered(&self, number: u64, at_ms: i64) -> Generation {
+        Generation {
+            number,
+            sha256: self.sha256.clone(),
+            at_ms,
+            cause: self.cause,
+            who: self.who.clone(),
+            git_commit: self.git_commit.clone(),
+            summary: self.summary,
+            fingerprints: self.fingerprints.clone(),
+            format: self.format.clone(),
+        }
+    }
+}
+
+/// For so long a deletion can be taken back by the name's return.
+pub(in crate::store) const UNDELETE_MS: i64 = 60 * 60 * 1000;
+/// What a template failed on is due again so long after the commit: until the swap that follows it, a sender still has the
+/// template that failed.
+pub(in crate::store) const SWAPPED_MS: i64 = 1000;
+
 /// What one reconcile changes in the store.
 #[derive(Debug, Default)]
 pub struct Commit {

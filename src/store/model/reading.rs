@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{RawRequest, SenderKey, Seq};
-use crate::event::Name;
+use crate::event::{Event, EventId, EventName, Name};
 
 /// One page of a listing, newest first.
 #[derive(Debug, Clone, Default)]
@@ -151,6 +151,23 @@ pub struct EventRow {
     pub test: bool,
     /// Its data.
     pub data: Box<serde_json::value::RawValue>,
+}
+
+impl EventRow {
+    /// The event itself, without its session and its trace, which no listing has; `None`: a later release made it.
+    #[must_use]
+    pub fn event(&self) -> Option<Event> {
+        Some(Event {
+            id: EventId::from_stored(&self.id),
+            name: EventName::parse(&self.event)?,
+            timestamp: self.timestamp.parse().ok()?,
+            data: self.data.clone(),
+            source: self.source.as_deref().and_then(|source| Name::parse(source).ok()),
+            session: None,
+            traceparent: None,
+            test: self.test,
+        })
+    }
 }
 
 /// One event's whole story.

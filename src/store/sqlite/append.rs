@@ -45,7 +45,7 @@ impl From<Append> for Arrived {
 }
 
 /// What an append changes, within the open transaction.
-pub(super) struct Into<'a> {
+pub(super) struct Within<'a> {
     pub(super) conn: &'a Connection,
     pub(super) senders: &'a Senders,
     pub(super) keys: &'a mut Keys,
@@ -53,13 +53,13 @@ pub(super) struct Into<'a> {
 }
 
 /// Stores one append within the open transaction.
-pub(super) fn append(into: &mut Into<'_>, arrived: &Arrived, staged: &mut Staged) -> Result<Vec<Appended>> {
-    let (conn, now_ms) = (into.conn, arrived.now_ms);
+pub(super) fn append(within: &mut Within<'_>, arrived: &Arrived, staged: &mut Staged) -> Result<Vec<Appended>> {
+    let (conn, now_ms) = (within.conn, arrived.now_ms);
     let mut appended = Vec::with_capacity(arrived.events.len());
     for (event, key) in &arrived.events {
         let id = event.id.as_str();
         let first = match key {
-            Some(key) => into.keys.seen(conn, key, id, now_ms)?,
+            Some(key) => within.keys.seen(conn, key, id, now_ms)?,
             None => None,
         };
         appended.push(Appended {
@@ -71,7 +71,7 @@ pub(super) fn append(into: &mut Into<'_>, arrived: &Arrived, staged: &mut Staged
     if new == 0 {
         return Ok(appended);
     }
-    let place = into.log.begin(conn, arrived.request.as_ref(), new)?;
+    let place = within.log.begin(conn, arrived.request.as_ref(), new)?;
     let request = place.zip(arrived.request.as_ref());
     let (mut wanting, mut served) = (Vec::new(), HashSet::new());
     for ((event, key), _) in arrived
@@ -80,19 +80,20 @@ pub(super) fn append(into: &mut Into<'_>, arrived: &Arrived, staged: &mut Staged
         .zip(&appended)
         .filter(|(_, event)| !event.duplicate)
     {
-        let seq = into.log.event(conn, event, now_ms, request, key.as_ref())?;
+        let seq = within.log.event(conn, event, now_ms, request, key.as_ref())?;
         if let Some(key) = arrived.to {
             // Nobody would deliver for a sender that is gone.
-            let sender = into.senders.get(key).filter(|sender| sender.removed_ms.is_none());
+            let sender = within.senders.get(key).filter(|sender| sender.removed_ms.is_none());
             wanting.clear();
             wanting.extend(sender.map(|_| key));
         } else {
-            into.senders.matching(event, &mut wanting);
-            into.senders
+            within.senders.matching(event, &mut wanting);
+            within
+                .senders
                 .once_a_request(event, arrived.request.is_some(), &mut served, &mut wanting);
         }
         if !wanting.is_empty() {
-            owe(into, &wanting, event, seq, now_ms, staged)?;
+            owe(within, &wanting, event, seq, now_ms, staged)?;
             staged.wake.extend_from_slice(&wanting);
             staged.recent.push((seq, now_ms, event.clone()));
         }
@@ -107,7 +108,7 @@ pub(super) fn append(into: &mut Into<'_>, arrived: &Arrived, staged: &mut Staged
 }
 
 fn owe(
-    into: &Into<'_>,
+    within: &Within<'_>,
     senders: &[SenderKey],
     event: &Event,
     seq: i64,
@@ -115,13 +116,13 @@ fn owe(
     staged: &mut Staged,
 ) -> Result<()> {
     let lane = row::lane(event.session.as_deref(), seq);
-    let mut owe = into.conn.prepare_cached(
+    let mut owe = within.conn.prepare_cached(
         "INSERT INTO owed(seq, sender, lane, due_ms, attempts, since_ms, passed) VALUES(?1, ?2, ?3, 0, 0, ?4, 0)",
     )?;
     for sender in senders {
         owe.execute((seq, sender.0, lane, now_ms))?;
-        if into.senders.get(*sender).is_some_and(|s| s.laned) {
-            add_to_lane(into.conn, sender.0, lane, seq)?;
+        if within.senders.get(*sender).is_some_and(|s| s.laned) {
+            add_to_lane(within.conn, sender.0, lane, seq)?;
         }
         staged.owed(*sender, 1);
     }

@@ -15,19 +15,14 @@ use super::staged::Staged;
 use super::writer::Engine;
 use crate::event::{Name, Ordering};
 use crate::store::{
-    Cause, Commit, Committed, DeadReason, Generation, NewGeneration, Result, SenderChange, SenderKey, StoreError,
-    Subscription,
+    Cause, Commit, Committed, DeadReason, Generation, NewGeneration, Result, SWAPPED_MS, SenderChange, SenderKey,
+    StoreError, Subscription, UNDELETE_MS,
 };
 
 /// Generations that are kept.
 const GENERATIONS: u64 = 100;
 /// Bytes of compressed documents that are kept; the newest is kept whatever its size.
 const DOCUMENT_BYTES: u64 = 256 * 1024 * 1024;
-/// For so long a deletion can be taken back by the name's return.
-const UNDELETE_MS: i64 = 60 * 60 * 1000;
-/// What a template failed on is due again so long after the commit: until the swap that follows it, a sender still has the
-/// template that failed.
-const SWAPPED_MS: i64 = 1000;
 /// A document is at most 64 MiB: what unpacks to more than this was not written by us.
 const MOST_UNPACKED: u64 = 80 * 1024 * 1024;
 
@@ -282,17 +277,7 @@ fn add_generation(conn: &Connection, new: &NewGeneration, packed: &[u8], now_ms:
             found: newest,
         });
     }
-    let generation = Generation {
-        number: newest + 1,
-        sha256: new.sha256.clone(),
-        at_ms: now_ms,
-        cause: new.cause,
-        who: new.who.clone(),
-        git_commit: new.git_commit.clone(),
-        summary: new.summary,
-        fingerprints: new.fingerprints.clone(),
-        format: new.format.clone(),
-    };
+    let generation = new.numbered(newest + 1, now_ms);
     let json = |text: serde_json::Result<String>| text.expect("numbers and texts are always JSON");
     conn.execute(
         "INSERT INTO generations(number, at_ms, sha256, cause, who, git_commit, summary, fingerprints, format, bytes, document)

@@ -295,13 +295,13 @@ impl Engine {
                 let mark = (keys.mark(), log.next());
                 let mut one = |staged: &mut Staged| match write {
                     Write::Append(arrived, _) => {
-                        let mut into = append::Into {
+                        let mut within = append::Within {
                             conn,
                             senders,
                             keys: &mut *keys,
                             log: &mut log,
                         };
-                        let appended = append::append(&mut into, arrived, staged)?;
+                        let appended = append::append(&mut within, arrived, staged)?;
                         if careful {
                             log.end(conn)?;
                         }

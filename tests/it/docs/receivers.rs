@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use super::at;
-use crate::harness::{Gateway, Received, Receiver, document};
+use crate::harness::{Gateway, Received, Receiver, document, standard_signature};
 use crate::load::{SECRET, github};
 
 #[path = "../../../docs/receivers/rust.rs"]
@@ -119,15 +119,10 @@ fn cases() -> Vec<(&'static str, Delivery, bool)> {
 
 /// The delivery as it would have been signed at another time.
 fn stale(good: &Delivery, seconds: u64) -> Delivery {
-    use base64::Engine as _;
-    use hmac::{KeyInit as _, Mac as _};
-    let mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(good.secret.as_bytes())
-        .unwrap()
-        .chain_update(format!("{}.{seconds}.", good.header("webhook-id")))
-        .chain_update(&good.body);
-    let code = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
-    good.with("webhook-timestamp", &seconds.to_string())
-        .with("webhook-signature", &format!("v1,{code}"))
+    let at = seconds.to_string();
+    let signature = standard_signature(good.secret, good.header("webhook-id"), &at, &good.body);
+    good.with("webhook-timestamp", &at)
+        .with("webhook-signature", &signature)
 }
 
 /// Runs a program on every case; says why it does not where the language is not on this machine.

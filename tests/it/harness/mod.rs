@@ -5,6 +5,7 @@ mod bytes;
 pub mod console;
 mod receiver;
 mod request;
+mod signature;
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ pub use authority::Authority;
 pub use bytes::{ByteReceiver, Connection};
 pub use receiver::{Behaviour, Received, Receiver};
 pub use request::{Answer, KeptAlive, Request};
+pub use signature::{sha256_signature, standard_signature};
 
 /// How long a condition may take before the test fails: generous, since machines are shared.
 pub const PATIENCE: Duration = Duration::from_mins(1);

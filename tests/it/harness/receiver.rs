@@ -43,6 +43,13 @@ impl Received {
             .map(|(_, v)| v.as_str())
     }
 
+    /// What `webhook-signature` should be with this secret alone.
+    #[track_caller]
+    pub fn standard_signature(&self, secret: &str) -> String {
+        let header = |name| self.header(name).unwrap();
+        super::standard_signature(secret, header("webhook-id"), header("webhook-timestamp"), &self.body)
+    }
+
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()

@@ -5,39 +5,20 @@ use std::sync::Arc;
 use axum::http::Version;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
 
 use super::*;
-use crate::harness::{Authority, Behaviour, eventually};
-
-fn hmac(secret: &str, parts: &[&[u8]]) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-    for part in parts {
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().to_vec()
-}
-
-/// What `webhook-signature` should be of this secret.
-fn standard(received: &Received, secret: &str) -> String {
-    let (id, at) = (
-        received.header("webhook-id").unwrap(),
-        received.header("webhook-timestamp").unwrap(),
-    );
-    let signature = hmac(secret, &[id.as_bytes(), b".", at.as_bytes(), b".", &received.body]);
-    format!("v1,{}", STANDARD.encode(signature))
-}
+use crate::harness::{Authority, Behaviour, eventually, sha256_signature};
 
 pub(super) fn a_changed_secret_signs_and_of_a_list_all_sign() {
     let receiver = Receiver::start();
     let signed = |n: usize, secrets: &[&str]| {
         let received = receiver.wait_for(n).pop().unwrap();
-        let all: Vec<String> = secrets.iter().map(|secret| standard(&received, secret)).collect();
+        let all: Vec<String> = secrets
+            .iter()
+            .map(|secret| received.standard_signature(secret))
+            .collect();
         assert_eq!(received.header("webhook-signature"), Some(&*all.join(" ")));
-        let first = secrets
-            .first()
-            .map(|s| format!("sha256={}", hex::encode(hmac(s, &[&received.body]))));
+        let first = secrets.first().map(|secret| sha256_signature(secret, &received.body));
         assert_eq!(received.header("x-openclaw-signature"), first.as_deref());
     };
     let gateway = start(&receiver, &plain("secret: old"));

@@ -1,9 +1,11 @@
 //! What a sender would send, for whoever sends or signs it without one: `openclaw listen --forward`, `openclaw signature`.
 
 use bytes::Bytes;
+use http::HeaderMap;
 use jiff::Timestamp;
 
 use super::SenderError;
+use super::attempt::{self, Delivery};
 use super::payload;
 use super::sign::Signer;
 use crate::document::settings::Format;
@@ -11,11 +13,11 @@ use crate::event::Event;
 use crate::secret::Secret;
 
 /// Signs as a sender of format `openclaw` with these secrets does.
-pub struct Forwarder {
+pub struct StandIn {
     signer: Option<Signer>,
 }
 
-impl Forwarder {
+impl StandIn {
     /// Without a secret nothing is signed.
     ///
     /// # Errors
@@ -34,22 +36,12 @@ impl Forwarder {
 
     /// The headers and the body of a first attempt.
     #[must_use]
-    pub fn delivery(&self, event: &Event, delivery: &str, now: Timestamp) -> (Vec<(&'static str, String)>, Bytes) {
+    pub fn delivery(&self, event: &Event, id: &str, now: Timestamp) -> (HeaderMap, Bytes) {
         let body = payload::body(event, Format::Openclaw, self.signer.as_ref());
-        let timestamp = now.as_second().to_string();
-        let id = event.id.as_str();
-        let mut headers = vec![
-            ("content-type", "application/json".to_owned()),
-            ("x-openclaw-event", event.name.to_string()),
-            ("x-openclaw-delivery", delivery.to_owned()),
-            ("x-openclaw-attempt", "1".to_owned()),
-            ("webhook-id", id.to_owned()),
-        ];
-        if let Some(signer) = &self.signer {
-            headers.push(("x-openclaw-signature", signer.openclaw(&[&body])));
-            headers.push(("webhook-signature", signer.standard(id, &timestamp, &body)));
-        }
-        headers.push(("webhook-timestamp", timestamp));
+        let number = 1;
+        let delivery = Delivery { event, id, number, now };
+        let mut headers = HeaderMap::new();
+        attempt::sign(&mut headers, &delivery, self.signer.as_ref(), &body);
         (headers, body)
     }
 }
