@@ -102,10 +102,11 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<(), Gate
     let stop = CancellationToken::new();
     let reconciling = tokio::spawn(core.run(stop.clone()));
     let retaining = tokio::spawn(retain(store.clone(), reconciler.clone(), clock.clone(), stop.clone()));
+    // Before the first of the gateway's own events: a reader sees the start first.
+    publish(&*store, &clock, "system.started").await;
     let told = CancellationToken::new();
     let telling =
         tokio::spawn(OwnEvents::new(store.clone(), clock.clone()).run(sources, reconciler.clone(), told.clone()));
-    publish(&*store, &clock, "system.started").await;
 
     signals.stop(&reconciler).await;
     info!("stopping");
