@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 
 use super::fake::Stage;
 use super::vector_tests::{Case, differences, groups, request, send, settings, stage};
+use crate::document::Inbound;
 use crate::inbound::platform::PLATFORMS;
 
 /// What is done to a request.
@@ -58,7 +59,7 @@ fn is_accepted(case: &Case) -> bool {
 }
 
 /// Whether the proof of a case does not hold for this body.
-fn disproves(case: &Case, body: &[u8]) -> bool {
+fn disproves(case: &Case, route: &Inbound, body: &[u8]) -> bool {
     let has = |name: &str| case.request.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
     match case.platform.as_str() {
         "telegram" | "token" | "basic" | "bluebubbles" | "openclaw-cron" | "zalo" | "dingtalk" | "googlechat"
@@ -68,9 +69,8 @@ fn disproves(case: &Case, body: &[u8]) -> bool {
         "feishu" => case.inbound.contains_key("encryptKey"),
         // The token is inside.
         "mattermost" | "synology-chat" => {
-            let secrets = settings(&case.platform, &case.inbound).secrets;
             let holds = |secret: &[u8]| body.windows(secret.len()).any(|window| window == secret);
-            !secrets.iter().any(|secret| holds(secret.expose_bytes()))
+            !route.secrets.iter().any(|secret| holds(secret.expose_bytes()))
         }
         _ => !signs_what_is_read(case),
     }
@@ -82,9 +82,9 @@ fn signs_what_is_read(case: &Case) -> bool {
 }
 
 /// Whether the value of a header is part of the proof: then another one must be refused.
-fn proves(case: &Case, header: &str) -> bool {
+fn proves(case: &Case, route: &Inbound, header: &str) -> bool {
     let header = header.to_ascii_lowercase();
-    let signature = &settings(&case.platform, &case.inbound).signature;
+    let signature = &route.signature;
     let named = [&signature.header, &signature.timestamp_header]
         .into_iter()
         .flatten()
@@ -146,7 +146,7 @@ fn same_meaning(before: &[u8], after: &[u8]) -> bool {
 }
 
 /// Does the damage. Says whether what is proved is now other than it was; `None`: the request cannot be sent so.
-fn apply(case: &Case, damage: &Damage, request: &mut http::Request<Full<Bytes>>) -> Option<bool> {
+fn apply(case: &Case, route: &Inbound, damage: &Damage, request: &mut http::Request<Full<Bytes>>) -> Option<bool> {
     let body = case.request.body();
     let names: Vec<HeaderName> = request.headers().keys().cloned().collect();
     let flipped = |which: &Index, at: &Index, flip: u8| {
@@ -154,7 +154,7 @@ fn apply(case: &Case, damage: &Damage, request: &mut http::Request<Full<Bytes>>)
         let before = request.headers()[name].as_bytes();
         let mut after = before.to_vec();
         *after.get_mut(at.index(before.len().max(1)))? ^= flip;
-        let changed = proves(case, name.as_str()) && !same_meaning(before, &after);
+        let changed = proves(case, route, name.as_str()) && !same_meaning(before, &after);
         Some((name.clone(), HeaderValue::from_bytes(&after).ok()?, changed))
     };
     match damage {
@@ -163,13 +163,13 @@ fn apply(case: &Case, damage: &Damage, request: &mut http::Request<Full<Bytes>>)
             let mut body = body;
             let at = at.index(body.len());
             body[at] ^= flip;
-            let changed = disproves(case, &body);
+            let changed = disproves(case, route, &body);
             *request.body_mut() = Full::new(body.into());
             Some(changed)
         }
         Damage::Cut(at) => {
             let kept = body[..at.index(body.len())].to_vec();
-            let changed = disproves(case, &kept);
+            let changed = disproves(case, route, &kept);
             *request.body_mut() = Full::new(kept.into());
             Some(changed)
         }
@@ -180,7 +180,7 @@ fn apply(case: &Case, damage: &Damage, request: &mut http::Request<Full<Bytes>>)
         }
         Damage::Twice(which, at, flip) => {
             let (name, value, _) = flipped(which, at, *flip)?;
-            let changed = proves(case, name.as_str())
+            let changed = proves(case, route, name.as_str())
                 && request.headers()[&name].as_bytes().trim_ascii() != value.as_bytes().trim_ascii();
             let other_first = flip % 2 == 0;
             if other_first {
@@ -194,7 +194,7 @@ fn apply(case: &Case, damage: &Damage, request: &mut http::Request<Full<Bytes>>)
         Damage::Missing(which) => {
             let name = names.get(which.index(names.len().max(1)))?;
             request.headers_mut().remove(name);
-            Some(proves(case, name.as_str()))
+            Some(proves(case, route, name.as_str()))
         }
         Damage::Query(at, flip) => {
             let (path, before) = case.request.path.split_once('?')?;
@@ -211,16 +211,21 @@ fn apply(case: &Case, damage: &Damage, request: &mut http::Request<Full<Bytes>>)
 const MUTATIONS: u32 = 40;
 
 /// Damages one vector and says what is wrong with the answer.
-fn damaged(case: &Case, stage: &Stage, damage: &Damage, runtime: &Runtime) -> Result<(), TestCaseError> {
+fn damaged(
+    case: &Case,
+    route: &Inbound,
+    stage: &Stage,
+    damage: &Damage,
+    runtime: &Runtime,
+) -> Result<(), TestCaseError> {
     let mut request = request(case);
-    let Some(other) = apply(case, damage, &mut request) else {
+    let Some(other) = apply(case, route, damage, &mut request) else {
         return Ok(());
     };
-    let verifies = settings(&case.platform, &case.inbound).verify_signature;
     stage.store.forget();
     let reply = runtime.block_on(send(stage, request));
     prop_assert!(reply.status < 500, "{}: {} {:?}", case.name, reply.status, damage);
-    if other && verifies && is_accepted(case) {
+    if other && route.verify_signature && is_accepted(case) {
         prop_assert!(reply.events.is_empty(), "{} was accepted: {:?}", case.name, damage);
         prop_assert!(reply.status >= 400, "{}: {} {:?}", case.name, reply.status, damage);
     }
@@ -245,8 +250,9 @@ fn faults_of(cases: &[Case], mutations: u32) -> Vec<String> {
         ..ProptestConfig::default()
     };
     let faults = cases.iter().filter_map(|case| {
-        let stage = stage(case);
-        let tried = TestRunner::new(config.clone()).run(&damage(), |damage| damaged(case, &stage, &damage, &runtime));
+        let (route, stage) = (settings(&case.platform, &case.inbound), stage(case));
+        let one = |damage| damaged(case, &route, &stage, &damage, &runtime);
+        let tried = TestRunner::new(config.clone()).run(&damage(), one);
         tried.err().map(|fault| format!("{}: {fault}", case.name))
     });
     faults.collect()
