@@ -82,6 +82,13 @@ const UNVERIFIED: Weakness = Weakness {
     way_out: "remove `verifySignature: false` before this is reachable from outside",
 };
 
+/// No weakness of the scheme, but told in the same places.
+const POLLED: Weakness = Weakness {
+    code: Code::TelegramPolling,
+    attack: "an OpenClaw assistant that polls this bot deletes its webhook at every start, and this route goes silent",
+    way_out: "set `channels.telegram.webhookUrl` on the OpenClaw that has this bot",
+};
+
 /// Fields that only some platforms have; every other field of `inbound` fits all of them.
 pub const SPECIAL_FIELDS: [&str; 10] = [
     "secret",
@@ -296,6 +303,12 @@ impl Platform {
             _ => self.weak,
         };
         weak.filter(|_| !restricted)
+    }
+
+    /// What an assistant that has the same bot can do to a route.
+    #[must_use]
+    pub fn rival(&self) -> Option<Weakness> {
+        (self.name == "telegram").then_some(POLLED)
     }
 }
 

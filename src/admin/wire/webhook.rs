@@ -61,8 +61,7 @@ impl WebhookRow {
                 channel: effective("channel"),
                 platform: effective("platform"),
                 verify_signature: Some(resource.effective("verifySignature") != Some(Value::Bool(false))),
-                warnings: weakness(address, resource)
-                    .into_iter()
+                warnings: weaknesses(address, resource)
                     .chain(unusable_key(address, resource))
                     .collect(),
                 ..row(Direction::Inbound, name)
@@ -77,11 +76,19 @@ impl WebhookRow {
     }
 }
 
-/// What an attacker could do on a route whose scheme proves little.
-fn weakness(address: &Address, resource: &Resource) -> Option<DiagnosticRow> {
-    let platform = platforms::find(resource.effective_ref("platform")?.as_text()?)?;
-    let weakness = platform.weakness(|field| resource.effective_ref(field))?;
-    Some(DiagnosticRow {
+/// What an attacker could do on a route whose scheme proves little, and what an assistant with the same bot does.
+fn weaknesses(address: &Address, resource: &Resource) -> impl Iterator<Item = DiagnosticRow> {
+    let platform = resource
+        .effective_ref("platform")
+        .and_then(Value::as_text)
+        .and_then(platforms::find);
+    let found = platform.map(|platform| {
+        [
+            platform.weakness(|field| resource.effective_ref(field)),
+            platform.rival(),
+        ]
+    });
+    found.into_iter().flatten().flatten().map(|weakness| DiagnosticRow {
         code: weakness.code.as_str().to_owned(),
         severity: weakness.code.severity().as_str().to_owned(),
         path: address.to_string(),

@@ -62,6 +62,12 @@ fn what_an_attacker_could_do_is_told_to_people() {
     ];
     let told = lines.map(|line| format!("$ openclaw {line}\n{}", good(&shell, line)));
     insta::assert_snapshot!(told.join("\n"));
+    // Notes stand beside the answer, which looks as ever.
+    let notes = shell.run_words("webhooks show telegram").err;
+    assert!(
+        notes.contains("set `channels.telegram.webhookUrl`") && notes.contains("(OC158)"),
+        "{notes}"
+    );
 }
 
 #[test]
@@ -82,6 +88,7 @@ fn what_an_attacker_could_do_is_told_to_programs() {
     assert_eq!(warned(of("dingtalk")), ["OC151 webhooks.inbound.dingtalk"]);
     assert_eq!(warned(of("open")), ["OC150 webhooks.inbound.open"]);
     assert_eq!(of("telegram")[0]["code"], "OC158");
+    assert_eq!(of("telegram")[1]["code"], "OC155");
     for name in ["slack", "near"] {
         assert_eq!(of(name), &Json::Null, "{name}");
     }

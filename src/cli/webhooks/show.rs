@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::Args;
 
 use super::{Side, find, word};
-use crate::admin::wire::{Direction, SenderFigures, WebhookDetail, WebhookRow, WebhookState};
+use crate::admin::wire::{DiagnosticRow, Direction, SenderFigures, WebhookDetail, WebhookRow, WebhookState};
 use crate::cli::source::Source;
 use crate::cli::{Context, Done, Error, time};
 use crate::plan::render::text::visible;
@@ -30,6 +30,9 @@ pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<
         context.terminal.answer_json(&detail)?;
     } else {
         context.terminal.answer(render(&detail, context.clock.now_ms()))?;
+        for found in detail.webhook.warnings.iter().filter(|found| found.severity == "note") {
+            context.terminal.note(&format!("note: {}", told(found)));
+        }
     }
     Ok(Done::Well)
 }
@@ -62,8 +65,7 @@ fn render(detail: &WebhookDetail, now_ms: i64) -> String {
             line("Refused since the start", &refused.join(", "));
         }
         for found in row.warnings.iter().filter(|found| found.severity == "warning") {
-            let way_out = found.hints.first().map_or(String::new(), |hint| format!("; {hint}"));
-            line("Warning", &format!("{}{way_out} ({})", found.message, found.code));
+            line("Warning", &told(found));
         }
     } else {
         line("URL", row.url.as_deref().unwrap_or("-"));
@@ -85,6 +87,11 @@ fn render(detail: &WebhookDetail, now_ms: i64) -> String {
         }
     }
     out
+}
+
+fn told(found: &DiagnosticRow) -> String {
+    let way_out = found.hints.first().map_or(String::new(), |hint| format!("; {hint}"));
+    format!("{}{way_out} ({})", found.message, found.code)
 }
 
 fn status(row: &WebhookRow) -> String {

@@ -94,14 +94,7 @@ impl Check<'_> {
             self.generic_header(platform, slots, span, place);
             self.weak_scheme(weakness, span, place);
         }
-        if platform.name == "telegram" {
-            let fault = Fault::new(
-                Code::TelegramPolling,
-                "an OpenClaw assistant that polls this bot deletes its webhook at every start, and this route goes silent",
-            );
-            let fault = fault.hint("set `channels.telegram.webhookUrl` on the OpenClaw that has this bot");
-            self.report(place, span, fault);
-        }
+        self.weak_scheme(platform.rival(), span, place);
         self.literals(platform, slots, place);
     }
 

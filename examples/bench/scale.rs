@@ -14,32 +14,51 @@ pub(super) fn measure() {
     println!("| webhooks | first start | start again | one changed field | resident | at most |");
     println!("|---:|---:|---:|---:|---:|---:|");
     for webhooks in [2, 10_000, 100_000] {
-        let dir = tempfile::tempdir().expect("a directory can be made");
-        write(dir.path(), webhooks, "/webhook/first");
-        let (first, _) = started(dir.path());
-        let (again, server) = started(dir.path());
-        let resident = server.memory("VmRSS:");
-        let mut changes: Vec<f64> = (0..CHANGES)
-            .map(|n| {
-                let path = format!("/webhook/changed-{n}");
-                write(dir.path(), webhooks, &path);
-                let begin = Instant::now();
-                while answers(server.address, &path) == 404 {
-                    assert!(begin.elapsed() < Duration::from_mins(1), "a change has no effect");
-                    std::thread::sleep(Duration::from_millis(2));
-                }
-                let took = begin.elapsed().as_secs_f64();
-                // The next one is another change, not one more of the same burst.
-                std::thread::sleep(Duration::from_secs(1));
-                took
-            })
-            .collect();
-        changes.sort_by(f64::total_cmp);
+        let found = figures(webhooks);
         println!(
-            "| {webhooks} | {first:.3} s | {again:.3} s | {:.3} s | {resident:.0} MiB | {:.0} MiB |",
-            changes[CHANGES / 2],
-            server.memory("VmHWM:")
+            "| {webhooks} | {:.3} s | {:.3} s | {:.3} s | {:.0} MiB | {:.0} MiB |",
+            found.first, found.again, found.change, found.resident, found.most
         );
+    }
+}
+
+/// Times in seconds, memory in MiB.
+pub(super) struct Figures {
+    pub(super) first: f64,
+    pub(super) again: f64,
+    pub(super) change: f64,
+    pub(super) resident: f64,
+    pub(super) most: f64,
+}
+
+pub(super) fn figures(webhooks: usize) -> Figures {
+    let dir = tempfile::tempdir().expect("a directory can be made");
+    write(dir.path(), webhooks, "/webhook/first");
+    let (first, _) = started(dir.path());
+    let (again, server) = started(dir.path());
+    let resident = server.memory("VmRSS:");
+    let mut changes: Vec<f64> = (0..CHANGES)
+        .map(|n| {
+            let path = format!("/webhook/changed-{n}");
+            write(dir.path(), webhooks, &path);
+            let begin = Instant::now();
+            while answers(server.address, &path) == 404 {
+                assert!(begin.elapsed() < Duration::from_mins(1), "a change has no effect");
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            let took = begin.elapsed().as_secs_f64();
+            // The next one is another change, not one more of the same burst.
+            std::thread::sleep(Duration::from_secs(1));
+            took
+        })
+        .collect();
+    changes.sort_by(f64::total_cmp);
+    Figures {
+        first,
+        again,
+        change: changes[CHANGES / 2],
+        resident,
+        most: server.memory("VmHWM:"),
     }
 }
 

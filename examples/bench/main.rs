@@ -1,23 +1,28 @@
-//! How fast the gateway is beside a bare server that only checks the same HMAC, and how much memory a backlog takes.
+//! How fast the gateway is beside a bare server that only checks the same HMAC, and what load, backlog, senders and the
+//! document's size cost.
 //!
-//!     cargo bench --bench gateway [-- --seconds 5]
-//!     cargo bench --bench gateway -- --accept       accepting and the bare server by turns, and the median ratio
-//!     cargo bench --bench gateway -- --end-to-end   delivering, likewise
-//!     cargo bench --bench gateway -- --delivery     latencies, and a kill under load
-//!     cargo bench --bench gateway -- --backlog      1,000,000 events that wait
-//!     cargo bench --bench gateway -- --scale        what a document of 10,000 and of 100,000 webhooks costs
+//!     cargo run --release --example bench                   accepting and delivering beside the bare server, and a backlog
+//!     cargo run --release --example bench -- --accept       accepting and the bare server by turns, and the median ratio
+//!     cargo run --release --example bench -- --end-to-end   delivering, likewise
+//!     cargo run --release --example bench -- --delivery     latencies, and a kill under load
+//!     cargo run --release --example bench -- --neighbours   1,000 senders that hang beside one that answers; one event to 1,000 senders
+//!     cargo run --release --example bench -- --backlog      1,000,000 events that wait
+//!     cargo run --release --example bench -- --scale        what a document of 10,000 and of 100,000 webhooks costs
+//!     cargo run --release --example bench -- --growth DIR   how each cost grows; draws it into DIR as SVG
 //!
-//! Every figure is taken in one run on one machine, the bare server first and last; quote the ratios. Servers are processes
-//! of their own, as they would be; the load comes from this process over 128 connections that stay open. `CPU` is the
-//! processor time that the server's process took for one request: other work on the machine hardly moves it.
+//! `--seconds N` says how long a figure is measured (5). Every figure is taken in one run on one machine; quote the ratios.
+//! Servers are processes of their own, as they would be; the load comes from this process over 128 connections that stay
+//! open. `CPU` is the processor time that the server's process took for one request: other work on the machine moves it less.
 
 mod delivery;
+mod growth;
+mod neighbours;
 mod scale;
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -31,12 +36,26 @@ const SECRET: &str = "bench-secret";
 const CONNECTIONS: usize = 128;
 const WARM_UP: Duration = Duration::from_millis(500);
 
-fn main() {
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
-    if arguments.get(1).is_some_and(|a| a == "bare") {
-        runtime(2).block_on(bare());
-        return;
+    match arguments.get(1).map(String::as_str) {
+        Some("bare") => {
+            runtime(2).block_on(bare());
+            return ExitCode::SUCCESS;
+        }
+        // The gateway is this program again: an example does not know where the other program was built.
+        Some("run") => return openclaw::cli::main(),
+        _ => {}
     }
+    measure(&arguments);
+    ExitCode::SUCCESS
+}
+
+fn measure(arguments: &[String]) {
     if arguments.iter().any(|a| a == "--scale") {
         scale::measure();
         return;
@@ -56,6 +75,15 @@ fn main() {
 
     if arguments.iter().any(|a| a == "--backlog") {
         delivery::backlog(&body);
+        return;
+    }
+    if arguments.iter().any(|a| a == "--neighbours") {
+        neighbours::measure(&body);
+        return;
+    }
+    if let Some(at) = arguments.iter().position(|a| a == "--growth") {
+        let directory = arguments.get(at + 1).map_or("docs/performance", String::as_str);
+        growth::measure(&body, run, Path::new(directory));
         return;
     }
     if arguments.iter().any(|a| a == "--delivery") {
@@ -242,7 +270,7 @@ fn document(outbound: &str) -> String {
 }
 
 fn gateway_in(directory: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_openclaw"));
+    let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
     command.arg("run").current_dir(directory).env("OPENCLAW_LOG", "warn");
     command
 }
@@ -291,8 +319,10 @@ type Seen = dyn Fn(&[u8]) + Send + Sync;
 async fn receiver(seen: Arc<Seen>) -> SocketAddr {
     use http_body_util::{BodyExt as _, Full};
     use hyper_util::rt::TokioIo;
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-    let address = listener.local_addr().expect("a bound address");
+    let listener = TcpListener::bind("0.0.0.0:0").await.expect("a port is free");
+    // At every address of this machine.
+    let port = listener.local_addr().expect("a bound address").port();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
     tokio::spawn(async move {
         loop {
             let Ok((stream, _)) = listener.accept().await else {
@@ -379,13 +409,22 @@ async fn post(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> std:
 
 /// Posts over every connection until `done` says so, or until it is cut; gives how many were answered.
 async fn load(to: SocketAddr, body: &str, done: impl Fn(u64) -> bool + Send + Sync + 'static) -> u64 {
+    load_over(CONNECTIONS, to, body, done).await
+}
+
+async fn load_over(
+    connections: usize,
+    to: SocketAddr,
+    body: &str,
+    done: impl Fn(u64) -> bool + Send + Sync + 'static,
+) -> u64 {
     let done = Arc::new(done);
     let (sent, answered) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let request = Arc::new(Request::new(body));
-    let mut connections = tokio::task::JoinSet::new();
-    for _ in 0..CONNECTIONS {
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..connections {
         let (done, sent, answered, request) = (done.clone(), sent.clone(), answered.clone(), request.clone());
-        connections.spawn(async move {
+        tasks.spawn(async move {
             let mut stream = connect(to).await;
             let (mut bytes, mut buffer) = (Vec::new(), vec![0; 4096]);
             while !done(sent.fetch_add(1, Ordering::Relaxed)) {
@@ -398,15 +437,20 @@ async fn load(to: SocketAddr, body: &str, done: impl Fn(u64) -> bool + Send + Sy
             }
         });
     }
-    connections.join_all().await;
+    tasks.join_all().await;
     answered.load(Ordering::Relaxed)
 }
 
 /// Answers per second over `run`, after a warm-up.
 async fn rate(server: &Server, body: &str, run: Duration) -> Figure {
+    rate_over(CONNECTIONS, server, body, run).await
+}
+
+async fn rate_over(connections: usize, server: &Server, body: &str, run: Duration) -> Figure {
     until(server.address, body, WARM_UP).await;
     let (begin, cpu) = (Instant::now(), server.cpu());
-    let answered = until(server.address, body, run).await;
+    let end = begin + run;
+    let answered = load_over(connections, server.address, body, move |_| Instant::now() >= end).await;
     Figure::of(answered, begin.elapsed(), server.cpu().saturating_sub(cpu))
 }
 

@@ -16,7 +16,7 @@ const SENDERS: usize = 64;
 pub(super) fn measure(body: &str, rate: f64) {
     println!("| requests/s | request to delivery, p50 | p99 | 2xx to first attempt, p99 |\n|---:|---:|---:|---:|");
     for rate in [50.0, rate / 2.0] {
-        let (mut whole, mut after) = latencies(body, rate);
+        let (mut whole, mut after) = latencies(body, rate, |endpoint| start_gateway(&outbound(endpoint, false)));
         whole.sort_unstable();
         after.sort_unstable();
         println!(
@@ -55,7 +55,7 @@ pub(super) fn backlog(body: &str) {
     );
 }
 
-fn counting(rt: &tokio::runtime::Runtime) -> (Arc<AtomicU64>, SocketAddr) {
+pub(super) fn counting(rt: &tokio::runtime::Runtime) -> (Arc<AtomicU64>, SocketAddr) {
     let count = Arc::new(AtomicU64::new(0));
     let endpoint = rt.block_on(receiver(Arc::new({
         let count = count.clone();
@@ -73,7 +73,7 @@ fn outbound(endpoint: SocketAddr, paused: bool) -> String {
 }
 
 #[allow(clippy::cast_precision_loss)] // microseconds of a few seconds
-fn at(sorted: &[Duration], percent: usize) -> f64 {
+pub(super) fn at(sorted: &[Duration], percent: usize) -> f64 {
     let place = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
     sorted
         .get(place)
@@ -102,10 +102,14 @@ fn noting(rt: &tokio::runtime::Runtime) -> (Times, SocketAddr) {
 }
 
 /// Of each request: until its delivery came, since it was sent and since it was answered (0 where the delivery was first).
-fn latencies(body: &str, rate: f64) -> (Vec<Duration>, Vec<Duration>) {
+pub(super) fn latencies(
+    body: &str,
+    rate: f64,
+    gateway: impl FnOnce(SocketAddr) -> Server,
+) -> (Vec<Duration>, Vec<Duration>) {
     let rt = runtime(2);
     let (came, endpoint) = noting(&rt);
-    let server = start_gateway(&outbound(endpoint, false));
+    let server = gateway(endpoint);
     let seconds = if rate < 100.0 { 10.0 } else { 4.0 };
     let sent = rt.block_on(paced(&server, body, rate, Duration::from_secs_f64(seconds)));
     let begin = Instant::now();
