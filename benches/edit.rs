@@ -1,8 +1,9 @@
 //! How long an edit of a large document takes: `cargo bench --bench edit`.
 //!
 //! A document of 10,000 outbound webhooks with comments, as YAML and as JSON. Printed are medians in milliseconds: the edit
-//! alone (two readings and the oracle), a check of the whole document, and the whole command without a gateway, whose plan
-//! compares two documents. Ends with 1 where a command takes longer than [`BOUND_MS`].
+//! in the whole text (two readings and the oracle), the same in the rest of it, the reading after it, a check of the whole
+//! document, and the whole command without a gateway, whose plan compares two documents. Ends with 1 where a command takes
+//! longer than [`BOUND_MS`].
 
 #![allow(clippy::unwrap_used, clippy::format_push_string, missing_docs)] // a program of its own
 
@@ -73,6 +74,7 @@ fn main() {
             text: text.as_bytes(),
         };
         println!("{file}: {WEBHOOKS} webhooks, {} KiB", text.len() / 1024);
+        let desired = document::load(&source).desired.unwrap();
         let load = median(|| assert!(document::load(&source).desired.is_some()));
         println!("  {load:8.1} ms  check of the document");
         let retries = |n| Change::Fields(vec![(vec!["retries".to_owned()], Some(Value::Integer(n)))]);
@@ -91,6 +93,17 @@ fn main() {
             };
             let edited = median(|| assert!(edit::apply(&source, &edit).unwrap().changed));
             println!("  {edited:8.1} ms  {what}");
+            let short = median(|| assert!(edit::apply_to(&desired, &source, &edit).unwrap().changed));
+            let new = edit::apply_to(&desired, &source, &edit).unwrap().text;
+            let new = Source {
+                text: new.as_bytes(),
+                ..source
+            };
+            let before = Some((source.text, &desired));
+            let again = median(|| assert!(document::load_after(before, &new).desired.is_some()));
+            println!(
+                "  {short:8.1} ms  the same, of a document that was read; {again:.1} ms to read the new text after it"
+            );
         }
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(file);

@@ -54,20 +54,26 @@ pub(crate) fn load(file: &DocumentFile) -> Loaded {
         if let Some((_, loaded)) = last.iter().find(|(known, _)| known == file) {
             return loaded.clone();
         }
-        let loaded = read(file);
+        // What is read next mostly differs a little from what was read before.
+        let before = last
+            .iter()
+            .find(|(known, loaded)| known.format == file.format && loaded.desired.is_some());
+        let loaded = read(file, before);
         last.truncate(KEPT - 1);
         last.push_front((file.clone(), loaded.clone()));
         loaded
     })
 }
 
-fn read(file: &DocumentFile) -> Loaded {
+fn read(file: &DocumentFile, before: Option<&(DocumentFile, Loaded)>) -> Loaded {
     let name = file.name();
-    let loaded = document::load(&Source {
+    let source = Source {
         path: &name,
         format: file.format,
         text: &file.bytes,
-    });
+    };
+    let before = before.and_then(|(file, loaded)| Some((&*file.bytes, loaded.desired.as_deref()?)));
+    let loaded = document::load_after(before, &source);
     Loaded {
         desired: loaded.desired.map(Arc::new),
         sketch: loaded.sketch.map(Arc::new),

@@ -52,7 +52,6 @@ pub(crate) enum Wanted {
 /// What was done to the document.
 pub(crate) struct Written {
     file: DocumentFile,
-    diff: String,
     plan: Option<PlanDocument>,
     before: Option<Status>,
     /// What was edited.
@@ -236,6 +235,8 @@ fn meaning(file: &DocumentFile) -> Result<Arc<Desired>, Error> {
 /// Makes the edits, in memory.
 pub(crate) fn edited(file: &DocumentFile, edits: &[Edit]) -> Result<DocumentFile, Error> {
     let name = file.name();
+    // The text that the edits begin with was read already.
+    let mut desired = document::load(file).desired;
     let mut file = file.clone();
     for change in edits {
         let source = Source {
@@ -243,7 +244,11 @@ pub(crate) fn edited(file: &DocumentFile, edits: &[Edit]) -> Result<DocumentFile
             format: file.format,
             text: &file.bytes,
         };
-        file.bytes = edit::apply(&source, change).map_err(refused)?.text.into_bytes();
+        let edited = match desired.take() {
+            Some(desired) => edit::apply_to(&desired, &source, change),
+            None => edit::apply(&source, change),
+        };
+        file.bytes = edited.map_err(refused)?.text.into_bytes();
     }
     Ok(file)
 }
@@ -259,7 +264,7 @@ fn refused(error: EditError) -> Error {
     }
 }
 
-/// The difference, and the plan: the gateway's, else against what was applied last, else against the old text. A gateway of
+/// The plan: the gateway's, else against what was applied last, else against the old text. A gateway of
 /// this very file prepares the candidate: what it would refuse is not written.
 async fn planned(
     old: &DocumentFile,
@@ -287,7 +292,6 @@ async fn planned(
         Err(error) => return Err(error.into()),
     };
     Ok(Written {
-        diff: difference(old, &new)?,
         old: old.clone(),
         file: new,
         plan,
@@ -323,12 +327,13 @@ fn difference(old: &DocumentFile, new: &DocumentFile) -> Result<String, Error> {
 }
 
 fn dry(written: &Written, context: &mut Context) -> Result<Done, Error> {
+    let diff = difference(&written.old, &written.file)?;
     if context.terminal.json {
-        let answer = json!({"changed": true, "dryRun": true, "diff": written.diff, "plan": written.plan});
+        let answer = json!({"changed": true, "dryRun": true, "diff": diff, "plan": written.plan});
         context.terminal.answer_json(&answer)?;
         return Ok(Done::Well);
     }
-    context.terminal.answer(&written.diff)?;
+    context.terminal.answer(&diff)?;
     if let Some(plan) = &written.plan {
         let shown = plan::Form::Text.render(plan, context.terminal.colour);
         context.terminal.answer(format!("\n{shown}"))?;

@@ -1,5 +1,6 @@
 //! What a command takes from its environment, read once, and where it finds the document.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -91,16 +92,28 @@ impl Surroundings {
     }
 }
 
+thread_local! {
+    /// A command asks more than once; a large file takes a twentieth of a second each time.
+    static LAST: RefCell<Option<(DocumentFile, Option<AssistantsFile>)>> = const { RefCell::new(None) };
+}
+
 /// Whether a file is an assistant's own; one that cannot be read is none.
 pub(crate) fn assistants(path: &Path) -> Option<AssistantsFile> {
     if format_of(path).ok()? != Format::Json5 {
         return None;
     }
     let file = DocumentFile::read(path.to_owned()).ok()?;
-    assistant::recognise(&Source {
-        path: &file.name(),
-        format: file.format,
-        text: &file.bytes,
+    LAST.with_borrow_mut(|last| {
+        if let Some((_, found)) = last.as_ref().filter(|(known, _)| *known == file) {
+            return *found;
+        }
+        let found = assistant::recognise(&Source {
+            path: &file.name(),
+            format: file.format,
+            text: &file.bytes,
+        });
+        *last = Some((file, found));
+        found
     })
 }
 

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
 
+use super::cut::Reading;
 use super::fields::{Field, Section};
 use super::mask;
 use super::value::Value;
@@ -122,14 +125,16 @@ impl Address {
 #[derive(Clone, Default)]
 pub struct Resource {
     section: Option<&'static Section>,
-    fields: Box<[(&'static Field, Value)]>,
+    /// Shared with the same resource of a later document.
+    fields: Arc<[(&'static Field, Value)]>,
     place: u32,
+    end: u32,
 }
 
 impl PartialEq for Resource {
     /// The section is no part of the meaning (it follows from the address), nor is the place in the text.
     fn eq(&self, other: &Self) -> bool {
-        self.fields == other.fields
+        Arc::ptr_eq(&self.fields, &other.fields) || self.fields == other.fields
     }
 }
 
@@ -155,6 +160,7 @@ impl Resource {
             section: None,
             fields: fields.into(),
             place: 0,
+            end: 0,
         }
     }
 
@@ -165,19 +171,34 @@ impl Resource {
             section: Some(section),
             fields: fields.into(),
             place: 0,
+            end: 0,
         }
     }
 
-    /// The same, written at this offset of the document.
+    /// The same, written in these bytes of the document.
     #[must_use]
-    pub fn placed(self, place: u32) -> Self {
-        Self { place, ..self }
+    pub fn placed(self, extent: Range<u32>) -> Self {
+        Self {
+            place: extent.start,
+            end: extent.end,
+            ..self
+        }
     }
 
     /// The offset of its entry in the document, in bytes: listings for people keep the document's order.
     #[must_use]
     pub fn place(&self) -> u32 {
         self.place
+    }
+
+    /// Where its entry ends.
+    pub(super) fn end(&self) -> u32 {
+        self.end
+    }
+
+    /// Its entry, from the key on.
+    pub(super) fn extent(&self) -> Range<u32> {
+        self.place..self.end
     }
 
     /// The section of the table that its fields are of.
@@ -240,13 +261,25 @@ impl Resource {
 }
 
 /// A checked document: what must exist.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Desired {
     /// Every resource. The five settings resources are always there.
     pub resources: BTreeMap<Address, Resource>,
     /// `secrets.providers` of the document, by name: JSON as it was written.
     pub providers: BTreeMap<String, serde_json::Value>,
+    /// How it was written; `None`: nothing that a later reading could begin from.
+    pub reading: Option<Reading>,
 }
+
+impl PartialEq for Desired {
+    /// How it was written is no part of the meaning.
+    fn eq(&self, other: &Self) -> bool {
+        self.resources == other.resources && self.providers == other.providers
+    }
+}
+
+impl Eq for Desired {}
+
 impl Desired {
     /// Whether `webhooks` says nothing at all: no webhook, and no setting that is not its default.
     #[must_use]

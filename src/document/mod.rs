@@ -4,8 +4,10 @@
 //! [`fields`], collects every [`Diagnostic`] and makes [`Desired`]; [`resolve`] makes one resource's [`settings`] with a
 //! [`Lookup`] that the caller brings.
 
+mod again; // a text of which little has changed since it was read
 pub mod assistant; // an assistant's own file: told apart, read, never written
 mod check; // tree and table -> Desired and diagnostics
+mod cut; // a large text without most of its webhooks
 pub mod desired; // what must exist
 pub mod diagnostic; // what is wrong, where, and the way out
 pub mod edit; // lossless edits of the text
@@ -20,7 +22,9 @@ pub mod settings; // what the running rooms get
 mod text; // YAML, JSON, JSON5 -> one located tree
 pub mod value; // values in normal form
 
+pub use again::load_after;
 pub use check::no_key_verifies;
+pub use cut::Reading;
 pub use desired::{Address, Desired, Format, Resource, Source};
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use fields::{Field, Form, Kind, Section};
@@ -48,6 +52,10 @@ pub struct Loaded {
 /// Reads and checks a document: the form of everything, and nothing outside of its text.
 #[must_use]
 pub fn load(source: &Source<'_>) -> Loaded {
+    read(source, again::Elsewhere::default())
+}
+
+fn read(source: &Source<'_>, elsewhere: again::Elsewhere<'_>) -> Loaded {
     let file: std::sync::Arc<str> = source.path.into();
     let (text, tree) = match text::decode(source.text) {
         Ok(text) => (text, text::read(text, source.format)),
@@ -68,17 +76,18 @@ pub fn load(source: &Source<'_>) -> Loaded {
         }
     };
     let readable = tree.faults.is_empty();
+    let outline = cut::outline(&tree);
     let mut findings = tree
         .root
         .as_ref()
-        .map(|root| check::document(text, root, source.format, &tree.tags))
+        .map(|root| check::document(text, root, source.format, &tree.tags, elsewhere))
         .unwrap_or_default();
     let text_faults = tree
         .faults
         .into_iter()
         .map(|located| check::diagnostic(String::new(), &located.span, located.fault));
     findings.diagnostics.extend(text_faults.take(check::MAX_DIAGNOSTICS));
-    let mut diagnostics = findings.diagnostics;
+    let mut diagnostics = std::mem::take(&mut findings.diagnostics);
     if !diagnostics.is_empty() {
         diagnostics.sort_by_key(|d| (d.code == Code::TooMany, d.span.start, d.span.end, d.severity));
         // One mistake in an anchor is found again wherever it is used.
@@ -93,6 +102,12 @@ pub fn load(source: &Source<'_>) -> Loaded {
         }
     }
     let errors = !readable || diagnostics.iter().any(Diagnostic::is_error);
+    findings.desired.reading = outline.map(|outline| Reading {
+        format: source.format,
+        length: text.len(),
+        outline,
+        diagnostics: diagnostics.as_slice().into(),
+    });
     let (desired, sketch) = if errors {
         (None, Some(findings.desired))
     } else {

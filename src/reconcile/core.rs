@@ -141,6 +141,12 @@ impl Core {
         })
     }
 
+    /// What a document means, or what is wrong with it: mostly it is what runs with a few changes.
+    pub(super) fn read(&self, bytes: &[u8]) -> Result<(Desired, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let view = self.view.load();
+        load(&self.path, self.format, bytes, Some((&view.document, &view.desired)))
+    }
+
     /// Everything up to the point where something would change.
     pub(super) async fn check(
         &self,
@@ -149,8 +155,7 @@ impl Core {
         sight: Sight,
     ) -> Result<(Checked, Vec<Diagnostic>), Rejected> {
         let view = self.view.load_full();
-        let (desired, diagnostics) =
-            block_in_place(|| load(&self.path, self.format, bytes)).map_err(Rejected::Document)?;
+        let (desired, diagnostics) = block_in_place(|| self.read(bytes)).map_err(Rejected::Document)?;
         let desired = Arc::new(desired);
         if desired.is_empty() && !view.desired.is_empty() {
             let (inbound, outbound) = view.desired.counts();
@@ -433,17 +438,20 @@ impl Stopped {
     }
 }
 
+/// Reads a document, after another one with what it means.
 pub(super) fn load(
     path: &Path,
     format: DocumentFormat,
     bytes: &[u8],
+    before: Option<(&[u8], &Desired)>,
 ) -> Result<(Desired, Vec<Diagnostic>), Vec<Diagnostic>> {
     let shown = path.display().to_string();
-    let loaded = document::load(&Source {
+    let source = Source {
         path: &shown,
         format,
         text: bytes,
-    });
+    };
+    let loaded = document::load_after(before, &source);
     match loaded.desired {
         Some(desired) => Ok((desired, loaded.diagnostics)),
         None => Err(loaded.diagnostics),

@@ -11,7 +11,7 @@ use crate::inbound::Routes;
 
 use super::commit::url;
 use super::condition::{reasons, types};
-use super::core::{Core, load};
+use super::core::Core;
 use super::settle::is_own_mount;
 use super::view::View;
 use super::{Notice, Proposal, Rejected, fingerprint};
@@ -125,7 +125,7 @@ impl Core {
         self.view.store(Arc::new(view));
         self.condition(types::APPLIED, false, reason, message);
         // A file that the rejected document names may be what mends it.
-        if let Ok((desired, _)) = load(&self.path, self.format, &proposal.document) {
+        if let Ok((desired, _)) = self.read(&proposal.document) {
             self.watched.follow_too(&self.path, &desired);
         }
     }

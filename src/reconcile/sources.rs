@@ -3,7 +3,7 @@
 use tokio::task::block_in_place;
 
 use super::condition::{reasons, types};
-use super::core::{Core, Sight, load};
+use super::core::{Core, Sight};
 use super::view::View;
 use super::{Outcome, Proposal, Rejected, fingerprint};
 use crate::document::settings::Listen;
@@ -113,7 +113,7 @@ impl Core {
             return Ok(());
         }
         // A document that does not load is told so by the check that follows.
-        let Ok((desired, _)) = load(&self.path, self.format, document) else {
+        let Ok((desired, _)) = self.read(document) else {
             return Ok(());
         };
         let brought = desired.providers.iter().find(|(name, provider)| {

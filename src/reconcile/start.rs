@@ -310,8 +310,10 @@ fn choose(
         ));
     };
     let last_good = || {
-        let (desired, _) = load(&start.path, DocumentFormat::of_extension(&generation.format), bytes)
-            .map_err(|found| StartError::LastGood(generation.number, found))?;
+        let format = DocumentFormat::of_extension(&generation.format);
+        let file = start.file.as_ref().ok().map(|(file, desired)| (&**file, &**desired));
+        let (desired, _) =
+            load(&start.path, format, bytes, file).map_err(|found| StartError::LastGood(generation.number, found))?;
         Ok::<_, StartError>(Choice {
             bytes: bytes.clone(),
             desired: Arc::new(desired),

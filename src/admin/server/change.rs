@@ -110,11 +110,12 @@ async fn against(api: &Api, request: &PlanRequest, number: u64) -> Answer<PlanDo
     };
     let path = request.path.clone().unwrap_or_else(|| view.path.display().to_string());
     let load = |shown: &str, bytes: &[u8]| {
-        let loaded = document::load(&document::Source {
+        let source = document::Source {
             path: shown,
             format: view.format,
             text: bytes,
-        });
+        };
+        let loaded = document::load_after(Some((&view.document, &view.desired)), &source);
         match loaded.desired {
             Some(desired) => Ok((desired, loaded.diagnostics)),
             None => Err(Rejected::Document(loaded.diagnostics)),

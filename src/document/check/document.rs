@@ -196,7 +196,7 @@ impl Check<'_> {
         if let Some(node) = parts.get("inbound") {
             self.each("inbound", node, place, |check, name, entry, place| {
                 let slots = check.inbound(name, entry, place, &mut inside)?;
-                let resource = resource(fields::known_section("inbound"), slots).placed(entry.at);
+                let resource = resource(fields::known_section("inbound"), slots).placed(extent(entry));
                 desired.resources.insert(Address::Inbound(name.clone()), resource);
                 Some(())
             });
@@ -206,7 +206,7 @@ impl Check<'_> {
         if let Some(node) = parts.get("outbound") {
             self.each("outbound", node, place, |check, name, entry, place| {
                 let slots = check.outbound(entry, place, &inside, &desired.resources)?;
-                let resource = resource(fields::known_section("outbound"), slots).placed(entry.at);
+                let resource = resource(fields::known_section("outbound"), slots).placed(extent(entry));
                 senders.push((Address::Outbound(name.clone()), resource));
                 Some(())
             });
@@ -404,6 +404,11 @@ impl Slots {
     pub(super) fn is_faulty(&self, name: &str) -> bool {
         self.is_named(name) && self.get(name).is_none()
     }
+}
+
+/// From the key to the end of the value.
+fn extent(entry: &Entry<'_>) -> Range<u32> {
+    entry.at..entry.end.max(entry.value.end)
 }
 
 /// A resource of the values that are not the table's defaults.

@@ -176,15 +176,16 @@ impl Check<'_> {
     ) {
         let platform = |name: &str| {
             let address = Address::Inbound(Name::parse(name).ok()?);
-            platforms::find(resources.get(&address)?.get("platform")?.as_text()?)
+            let resource = resources.get(&address).or_else(|| self.elsewhere.inbound(name))?;
+            platforms::find(resource.get("platform")?.as_text()?)
         };
         let lacking = match slots.value("from") {
             Some(Value::List(names)) => (names.iter().filter_map(Value::as_text))
                 .filter_map(|name| Some((name, platform(name)?)))
                 .find(|(_, platform)| !platforms::CHANNELS.contains(&platform.name)),
             // Events that are no messages have nobody to answer to, whatever made them.
-            _ => (around.inbound.iter())
-                .filter_map(|name| Some((*name, platform(name)?)))
+            _ => (around.inbound.iter().copied().chain(self.elsewhere.names()))
+                .filter_map(|name| Some((name, platform(name)?)))
                 .filter(|(_, platform)| CHATS_WITHOUT_CHANNEL.contains(&platform.name))
                 .min_by_key(|(name, _)| *name),
         };

@@ -12,6 +12,7 @@ mod value;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::again::Elsewhere;
 use super::diagnostic::{Code, Diagnostic, Fault};
 use super::fields::Kind;
 use super::text::{self, Node};
@@ -46,11 +47,21 @@ struct Check<'t> {
     /// The URLs of this webhook hold a token: only scheme and host may be shown.
     hides_url: bool,
     providers: BTreeMap<String, serde_json::Value>,
+    elsewhere: Elsewhere<'t>,
 }
 
 /// Walks a document.
-pub(super) fn document(text: &str, root: &Node<'_>, format: Format, tags: &[(Range<u32>, String)]) -> Findings {
-    let mut check = Check::new(text, format);
+pub(super) fn document<'t>(
+    text: &'t str,
+    root: &Node<'_>,
+    format: Format,
+    tags: &[(Range<u32>, String)],
+    elsewhere: Elsewhere<'t>,
+) -> Findings {
+    let mut check = Check {
+        elsewhere,
+        ..Check::new(text, format)
+    };
     let (desired, known) = check.document(root, tags);
     if check.more > 0 {
         let fault = Fault::new(Code::TooMany, format!("{} more are not shown", check.more));
@@ -93,6 +104,7 @@ impl<'t> Check<'t> {
             masked: Vec::new(),
             hides_url: false,
             providers: BTreeMap::new(),
+            elsewhere: Elsewhere::default(),
         }
     }
 

@@ -74,7 +74,7 @@ impl Check<'_> {
             );
         }
         for name in names.iter().filter_map(Value::as_text) {
-            if !around.inbound.contains(name) {
+            if !around.inbound.contains(name) && self.elsewhere.inbound(name).is_none() {
                 let fault = Fault::new(
                     Code::UnknownInbound,
                     format!("there is no inbound webhook `{}`", mask::plain(name)),

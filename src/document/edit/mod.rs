@@ -2,13 +2,15 @@
 //!
 //! `patch` says what an edit means, `walk` turns it into splices along the located tree (`block` and `flow` know where
 //! members begin and end, `write` how values are written), and `oracle` reads the result again: an edit that does not mean
-//! exactly what was asked for, or touches a neighbour, is refused with the patch to make by hand.
+//! exactly what was asked for, or touches a neighbour, is refused with the patch to make by hand. `rest` makes an edit of a
+//! large document in what is left of it without the other webhooks.
 
 mod block;
 mod flow;
 mod lines;
 mod oracle;
 mod patch;
+mod rest;
 mod walk;
 mod write;
 
@@ -17,7 +19,7 @@ use walk::{Manner, Refusal, Splice, Walk};
 use write::Style;
 
 use super::text::{self, Node};
-use super::{Address, Format, Source, Value, fields, mask};
+use super::{Address, Desired, Format, Source, Value, cut, fields, mask};
 
 /// The keys from a resource to one of its fields: `["tls", "cert"]`.
 pub type FieldPath = Vec<String>;
@@ -106,6 +108,16 @@ pub enum EditError {
 
 /// Edits a document.
 pub fn apply(source: &Source<'_>, edit: &Edit) -> Result<Edited, EditError> {
+    made(source, None, edit)
+}
+
+/// Edits a document which means `desired`: the same edit, sooner where the document is large.
+pub fn apply_to(desired: &Desired, source: &Source<'_>, edit: &Edit) -> Result<Edited, EditError> {
+    rest::short(desired, source, edit, cut::FEWEST).map_or_else(|| apply(source, edit), Ok)
+}
+
+/// Edits a document, or the rest of the `whole` one.
+fn made(source: &Source<'_>, whole: Option<&str>, edit: &Edit) -> Result<Edited, EditError> {
     let broken = |line, reason| EditError::Broken {
         path: source.path.to_owned(),
         line,
@@ -128,7 +140,7 @@ pub fn apply(source: &Source<'_>, edit: &Edit) -> Result<Edited, EditError> {
             address: edit.address.to_string(),
         });
     }
-    let style = Style::of(text, root, source.format);
+    let style = Style::of(text, whole.unwrap_or(text), root, source.format);
     let mut refusal = None;
     for (tidy, front) in [(true, false), (false, false), (false, true)] {
         let manner = Manner { tidy, front };
@@ -322,6 +334,6 @@ fn by_hand(edit: &Edit, format: Format) -> String {
 }
 
 #[cfg(test)]
-mod properties;
+pub(super) mod properties;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json, json};
 use super::*;
 use crate::event::Name;
 
-mod documents; // random documents, line by line
+pub(in crate::document) mod documents; // random documents, line by line
 
 use documents::{Document, Line, Random, Side};
 

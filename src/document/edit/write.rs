@@ -38,21 +38,22 @@ impl Style {
         }
     }
 
-    pub(super) fn of(text: &str, root: &Node<'_>, format: Format) -> Self {
+    /// Of a text that is all or the rest of a `whole`.
+    pub(super) fn of(text: &str, whole: &str, root: &Node<'_>, format: Format) -> Self {
         let mut style = Self {
             eol: lines::ending(text),
             ..Self::plain(format)
         };
         // The first map with something inside on its line, in webhooks if it is there.
         let mut from = 0;
-        if let Some(braces) = text.match_indices('{').map(|(i, _)| i).take(10_000).find(|i| {
-            let next = text[i + 1..].chars().next();
-            !text[..*i].ends_with('$') && next.is_some_and(|c| !matches!(c, '}' | '\n' | '\r' | '{'))
+        if let Some(braces) = whole.match_indices('{').map(|(i, _)| i).take(10_000).find(|i| {
+            let next = whole[i + 1..].chars().next();
+            !whole[..*i].ends_with('$') && next.is_some_and(|c| !matches!(c, '}' | '\n' | '\r' | '{'))
         }) {
             from = braces;
         }
-        if text[from..].starts_with('{') && from > 0 {
-            style.pad = text[from + 1..].starts_with(' ');
+        if whole[from..].starts_with('{') && from > 0 {
+            style.pad = whole[from + 1..].starts_with(' ');
         }
         let Some(first) = root.members().and_then(|members| members.first().copied()) else {
             return style;

@@ -15,6 +15,7 @@ pub(super) fn read(text: &str) -> Tree<'_> {
         root: None,
         faults: Vec::new(),
         tags: Vec::new(),
+        plain: true,
     };
     let options = ParseOptions {
         allow_missing_commas: false,

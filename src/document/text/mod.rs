@@ -40,6 +40,8 @@ pub(super) struct Tree<'a> {
     pub(super) faults: Vec<Located>,
     /// Tags that mean nothing here: an error only inside `webhooks`.
     pub(super) tags: Vec<(std::ops::Range<u32>, String)>,
+    /// Each part means the same whatever stands elsewhere: no anchors, no merge keys, no tags, one way of reading.
+    pub(super) plain: bool,
 }
 
 /// Checks size and encoding; the text without its byte order mark.

@@ -35,14 +35,14 @@ impl Side {
 }
 
 /// A small generator (splitmix64): a case is its seed.
-pub(super) struct Random(u64);
+pub(in crate::document) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::document) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(super) fn below(&mut self, n: usize) -> usize {
+    pub(in crate::document) fn below(&mut self, n: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -50,11 +50,11 @@ impl Random {
         usize::try_from((z ^ (z >> 31)) % n as u64).unwrap()
     }
 
-    pub(super) fn one_in(&mut self, n: usize) -> bool {
+    pub(in crate::document) fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
 
-    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(in crate::document) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn read(text: &str) -> Option<Tree<'_>> {
         let before = padded.len();
         padded.retain(|line| !holds(&block_scalars, *line));
         if padded.len() == before {
-            return Some(tree);
+            return Some(Tree { plain: false, ..tree });
         }
     }
     None

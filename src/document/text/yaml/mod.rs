@@ -49,6 +49,7 @@ fn read_shown<'a>(text: &'a str, shown: &str, padded: Vec<usize>) -> Reading<'a>
         documents: 0,
         faults: Vec::new(),
         tags: Vec::new(),
+        plain: true,
         block_scalars: Vec::new(),
     };
     let mut parser = Parser::new_from_str(shown);
@@ -79,6 +80,7 @@ fn read_shown<'a>(text: &'a str, shown: &str, padded: Vec<usize>) -> Reading<'a>
             root: builder.root,
             faults: builder.faults,
             tags: builder.tags,
+            plain: builder.plain && builder.anchors.is_empty(),
         },
         stuck_at_bracket,
         block_scalars: builder.block_scalars,
@@ -130,6 +132,7 @@ struct Builder<'a> {
     documents: usize,
     faults: Vec<Located>,
     tags: Vec<(Range<u32>, String)>,
+    plain: bool,
     block_scalars: Vec<Range<usize>>,
 }
 
@@ -148,6 +151,7 @@ impl<'a> Builder<'a> {
                 Ok(())
             }
             Event::Scalar(text, style, anchor, tag) => {
+                self.plain &= tag.is_none() && text != "<<";
                 if self.places.is_padded() && matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
                     // Markers count lines from 1.
                     self.block_scalars.push(span.start.line() - 1..span.end.line());
@@ -206,6 +210,7 @@ impl<'a> Builder<'a> {
     }
 
     fn open(&mut self, anchor: usize, tag: Option<&Tag>, span: Span, inside: Inside<'a>) -> Step {
+        self.plain &= tag.is_none();
         let mut range = self.places.span(span);
         if anchor > 0 || tag.is_some() {
             range = self.places.after_properties(range);
