@@ -301,8 +301,9 @@ async fn planned(
 
 async fn without_gateway(old: &DocumentFile, new: &DocumentFile, context: &Context) -> Option<PlanDocument> {
     let row = plan::row(new, context);
-    if let Ok(store) = local::open(old)
-        && let Ok(plan) = local::plan(store.as_deref(), new, row, None).await
+    // Where nothing ever ran, all of a large document would be new: what is told is the edit.
+    if let Ok(Some(store)) = local::open(old)
+        && let Ok(plan) = local::plan(Some(store.as_ref()), new, row, None).await
     {
         return Some(plan);
     }
