@@ -56,11 +56,13 @@ struct Process {
 /// Lives until every step is done, then until everything is delivered.
 pub(super) fn run(world: &Arc<World>) {
     let mut dice = Dice::new(world.seed());
+    // Many short histories find more than few long ones; what takes long to come about needs some that are long.
+    let longest = *dice.pick(&[10, 15, 20, 30]);
     let mut script = Script {
         world: Arc::clone(world),
         document: Document::first(&mut dice),
         incoming: Arc::default(),
-        steps: dice.between(5, 30),
+        steps: dice.between(5, longest),
         dice,
     };
     while world.broken().is_none() {
