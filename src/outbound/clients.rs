@@ -50,6 +50,14 @@ const HEAD_BYTES: usize = 64 * 1024;
 /// A pooled client.
 pub(super) type HttpClient = Client<Connector, Full<Bytes>>;
 
+/// Asks for the addresses of a name, each time anew; may block.
+pub(super) type Lookup = Arc<dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
+
+/// The system's resolver.
+fn system_lookup(host: &str) -> io::Result<Vec<SocketAddr>> {
+    (host, 0).to_socket_addrs().map(Iterator::collect)
+}
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
@@ -91,6 +99,7 @@ pub(super) struct Clients {
     identities: Mutex<HashMap<[u8; 32], Weak<Identity>>>,
     policy: ArcSwap<Policy>,
     open: Arc<AtomicUsize>,
+    lookup: Lookup,
     lookups: Arc<Semaphore>,
     system_roots: OnceLock<RootCertStore>,
     #[cfg(test)]
@@ -110,6 +119,7 @@ impl Clients {
             identities: Mutex::default(),
             policy: ArcSwap::from_pointee(Policy::default()),
             open: Arc::default(),
+            lookup: Arc::new(system_lookup),
             lookups: Arc::new(Semaphore::new(LOOKUPS)),
             system_roots: OnceLock::new(),
             #[cfg(test)]
@@ -123,6 +133,11 @@ impl Clients {
             network: Some(network),
             ..Self::new()
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_names(lookup: Lookup) -> Self {
+        Self { lookup, ..Self::new() }
     }
 
     /// Takes a new policy; an equal one leaves every connection alone.
@@ -172,6 +187,7 @@ impl Clients {
         }
         let mut http = HttpConnector::new_with_resolver(Resolver {
             policy: Arc::clone(&policy),
+            lookup: Arc::clone(&self.lookup),
             lookups: Arc::clone(&self.lookups),
         });
         http.enforce_http(false);
@@ -290,6 +306,7 @@ fn fingerprint(tls: &ClientTls, https: bool) -> [u8; 32] {
 #[derive(Clone)]
 pub(super) struct Resolver {
     policy: Arc<Policy>,
+    lookup: Lookup,
     lookups: Arc<Semaphore>,
 }
 
@@ -306,12 +323,15 @@ impl Service<HostName> for Resolver {
         let this = self.clone();
         Box::pin(async move {
             let host = name.as_str().to_owned();
-            let place = this.lookups.acquire_owned().await.expect("it is never closed");
-            let asked = host.clone();
+            let place = Arc::clone(&this.lookups)
+                .acquire_owned()
+                .await
+                .expect("it is never closed");
+            let (asked, lookup) = (host.clone(), this.lookup);
             let found = tokio::task::spawn_blocking(move || {
                 // Held until the system answers, not until the attempt's timeout.
                 let _place = place;
-                (asked.as_str(), 0).to_socket_addrs()
+                lookup(&asked)
             })
             .await
             .unwrap_or_else(|_| Err(io::Error::other("the lookup was cancelled")));

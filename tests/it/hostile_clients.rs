@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Gateway, PATIENCE, Receiver, Request, document, eventually};
+use crate::harness::{Gateway, PATIENCE, Receiver, Request, document, eventually, number, system};
 use crate::load::{SECRET, delivered, github};
 
 fn route() -> String {
@@ -164,14 +164,14 @@ fn slow_headers_and_slow_bodies_are_cut_and_keep_nobody_out() {
     assert!(!slow.is_empty(), "bodies may take 30 s");
 }
 
-/// Many clients that connect and say nothing: `OPENCLAW_TEST_IDLE` of them, as far as the descriptors of this process go.
+/// Many clients that connect and say nothing: `OPENCLAW_TEST_IDLE` of them; 10000 is the full number. Each end takes as many
+/// descriptors, so both processes raise their limits as far as they may.
 #[test]
 fn idle_connections_keep_nobody_out() {
-    let wanted = std::env::var("OPENCLAW_TEST_IDLE")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(600);
-    let gateway = Gateway::start(&route());
+    let wanted = number("OPENCLAW_TEST_IDLE").unwrap_or(600);
+    raise_descriptors();
+    let text = route().replace("server: {", &format!("server: {{ maxConnections: {},", wanted + 100));
+    let gateway = Gateway::start_under("ulimit -n \"$(ulimit -Hn)\"", &text);
     let mut idle = Vec::new();
     while idle.len() < wanted {
         match TcpStream::connect(gateway.public) {
@@ -188,12 +188,33 @@ fn idle_connections_keep_nobody_out() {
     for n in 0..20 {
         assert!(accepts(&gateway, &format!("beside-idle-{n}")));
     }
-    println!(
-        "20 requests beside {} idle connections: {:?}",
-        idle.len(),
-        begun.elapsed()
-    );
+    let took = begun.elapsed();
     assert_eq!(gateway.get("/healthz").0, 200);
+    let open = idle.iter().filter(|stream| {
+        stream.set_nonblocking(true).unwrap();
+        matches!(stream.peek(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
+    });
+    println!(
+        "20 requests beside {} idle connections, {} of them open to the end: {took:?}",
+        idle.len(),
+        open.count()
+    );
+}
+
+/// As many descriptors for this process as it may have.
+fn raise_descriptors() {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    if let Some(hard) = line.and_then(|line| line.split_whitespace().nth(4)) {
+        system(
+            "prlimit",
+            &[
+                "--pid",
+                &std::process::id().to_string(),
+                &format!("--nofile={hard}:{hard}"),
+            ],
+        );
+    }
 }
 
 #[test]
@@ -240,4 +261,78 @@ fn the_admin_api_answers_beside_a_crowd() {
     let _crowd: Vec<_> = (0..60).map(|_| TcpStream::connect(gateway.public).unwrap()).collect();
     assert_eq!(gateway.get("/healthz").0, 200);
     assert_eq!(Request::get("/v1/status").send(gateway.admin).status, 200);
+}
+
+/// What a page that the operator happens to look at can make their browser send.
+#[test]
+fn a_foreign_page_reads_and_changes_nothing() {
+    let receiver = Receiver::start();
+    let gateway = Gateway::start(&document(&format!(
+        "  outbound:\n    all: {{ url: \"{}\", events: [page.spoke] }}\n",
+        receiver.url("/")
+    )));
+    let event = r#"{"event":"page.spoke","data":{}}"#;
+    let calls = [
+        Request::get("/v1/status"),
+        Request::get("/v1/document"),
+        Request::get("/v1/events/stream"),
+        Request::get("/metrics"),
+        Request::new("OPTIONS", "/v1/apply", ""),
+        Request::post("/v1/events", event),
+        Request::post("/v1/apply", r#"{"document":"webhooks: {}"}"#),
+        Request::post("/v1/reload", "{}"),
+        Request::post("/v1/dead/purge", "{}"),
+        Request::post("/v1/webhooks/outbound/all/test", "{}"),
+    ];
+    for call in &calls {
+        for (name, value) in [
+            ("Origin", "https://evil.example"),
+            ("Origin", "null"),
+            ("Sec-Fetch-Site", "cross-site"),
+            ("Sec-Fetch-Site", "same-site"),
+        ] {
+            let sent = call
+                .clone()
+                .header(name, value)
+                .header("Content-Type", "application/json");
+            let answer = sent.send(gateway.admin);
+            assert_eq!(answer.status, 403, "{name}: {value}: {}", answer.text());
+            let allows = answer
+                .headers
+                .iter()
+                .any(|(name, _)| name.starts_with("access-control-"));
+            assert!(!allows, "{:?}", answer.headers);
+        }
+    }
+    // A form sends no JSON and, in an old browser, no Origin.
+    for kind in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+    ] {
+        let answer = Request::post("/v1/events", event)
+            .header("Content-Type", kind)
+            .send(gateway.admin);
+        assert_eq!(answer.status, 415, "{kind}: {}", answer.text());
+    }
+    assert_eq!(Request::post("/v1/events", event).send(gateway.admin).status, 415);
+    // A name of the page's own that leads to this machine is no name of ours.
+    let rebound = format!(
+        "POST /v1/events HTTP/1.1\r\nHost: evil.example:{}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{event}",
+        gateway.admin.port(),
+        event.len()
+    );
+    assert_eq!(statuses(&raw(gateway.admin, &rebound)), [421]);
+    // Nothing of it had an effect: the first event of the kind is the operator's own.
+    assert_eq!(gateway.generation(), 1);
+    gateway.publish("page.spoke", &serde_json::json!({ "by": "the operator" }));
+    let received = receiver.wait_for(1);
+    assert_eq!(received[0].json()["data"]["by"], "the operator");
+    let events = gateway.json("/v1/events?limit=100");
+    let spoken = events["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["event"] == "page.spoke");
+    assert_eq!(spoken.count(), 1, "{events}");
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::harness::{KeptAlive, Received, Request, sha256_signature};
+use crate::harness::{KeptAlive, Received, Receiver, Request, eventually, sha256_signature};
 
 /// The secret of the `github` route of these tests.
 pub const SECRET: &str = "it-secret";
@@ -28,6 +28,19 @@ pub fn delivered(received: &[Received]) -> BTreeSet<String> {
         .iter()
         .filter_map(|r| r.json()["data"]["deliveryId"].as_str().map(str::to_owned))
         .collect()
+}
+
+/// Waits until a receiver has seen each of these, however many there are: it fails when nothing more comes for too long.
+#[track_caller]
+pub fn all_delivered(receiver: &Receiver, accepted: &BTreeSet<String>) {
+    let (mut seen, mut looked_at) = (BTreeSet::new(), 0);
+    while !accepted.is_subset(&seen) {
+        let new = eventually("another event is delivered", || {
+            Some(receiver.received_from(looked_at)).filter(|new| !new.is_empty())
+        });
+        looked_at += new.len();
+        seen.extend(delivered(&new));
+    }
 }
 
 /// Threads that post over connections that stay open, until told to stop or (where that is allowed) until cut.
@@ -84,6 +97,12 @@ impl Load {
     /// How many were accepted so far.
     pub fn accepted(&self) -> usize {
         self.accepted.lock().unwrap().len()
+    }
+
+    /// Waits until more than so many were accepted.
+    #[track_caller]
+    pub fn wait_for(&self, count: usize) {
+        eventually("requests are accepted", || (self.accepted() > count).then_some(()));
     }
 
     /// Which were accepted so far.

@@ -26,6 +26,7 @@ mod fuzz_inputs;
 mod guarantees;
 mod harness;
 mod hostile_clients;
+mod hostile_destinations;
 mod init;
 mod kill_loses_nothing;
 mod load;

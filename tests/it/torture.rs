@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::harness::{Gateway, PATIENCE, document, system};
+use crate::harness::{Gateway, PATIENCE, document, number, system};
 use crate::load::{Load, SECRET};
 
 /// The same choices for the same seed.
@@ -181,10 +181,9 @@ impl Tally {
 
 #[test]
 fn a_torture_of_every_fault_loses_nothing() {
-    let number = |variable: &str| std::env::var(variable).ok().and_then(|text| text.parse::<u64>().ok());
-    let long = Duration::from_secs(number("OPENCLAW_TORTURE_SECONDS").unwrap_or(15));
+    let long = Duration::from_secs(number("OPENCLAW_TORTURE_SECONDS").unwrap_or(15) as u64);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let seed = number("OPENCLAW_TORTURE_SEED").unwrap_or(now.as_secs());
+    let seed = number("OPENCLAW_TORTURE_SEED").map_or(now.as_secs(), |seed| seed as u64);
     println!("OPENCLAW_TORTURE_SEED={seed}");
     let mut dice = Dice(seed);
     let targets = [Target::start(), Target::start()];

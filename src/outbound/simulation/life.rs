@@ -24,6 +24,10 @@ const TIMER_CHECK: Duration = Duration::from_secs(1);
 /// What settles within this time after everything is well again was not stuck.
 const PATIENCE: Duration = Duration::from_mins(3);
 
+/// At the end it is looked soon, then less often: most have little left to do, and some wait for an hour.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+
 /// A request of a platform's, which sends it again until it is answered 2xx.
 struct Incoming {
     sent: u64,
@@ -52,11 +56,13 @@ struct Process {
 /// Lives until every step is done, then until everything is delivered.
 pub(super) fn run(world: &Arc<World>) {
     let mut dice = Dice::new(world.seed());
+    // Many short histories find more than few long ones; what takes long to come about needs some that are long.
+    let longest = *dice.pick(&[10, 15, 20, 30]);
     let mut script = Script {
         world: Arc::clone(world),
         document: Document::first(&mut dice),
         incoming: Arc::default(),
-        steps: dice.between(5, 30),
+        steps: dice.between(5, longest),
         dice,
     };
     while world.broken().is_none() {
@@ -351,6 +357,7 @@ impl Script {
             .unwrap_or_default();
         let wait = Duration::from_millis(u64::try_from(last_ms.saturating_sub(world.clock.now_ms())).unwrap_or(0));
         let deadline = world.clock.elapsed() + wait + PATIENCE;
+        let mut pause = FIRST_LOOK;
         loop {
             world.check(&process.store, &process.dispatcher);
             let owed = world.disk.tables().owed.len();
@@ -397,7 +404,8 @@ impl Script {
                 world.break_promise(&format!("stuck: {what}"));
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(LONGEST_PAUSE);
         }
         self.stop(process, Duration::from_secs(1)).await;
     }

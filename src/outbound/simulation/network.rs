@@ -188,31 +188,41 @@ fn plan(mood: Mood, chance: u64, kept: bool) -> (u64, Answer) {
 
 /// One request; `None`: the other side is gone.
 async fn read(io: &mut DuplexStream) -> Option<Seen> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(2048);
     let end = loop {
-        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+        if let Some(end) = memchr::memmem::find(&bytes, b"\r\n\r\n") {
             break end + 4;
         }
         if io.read_buf(&mut bytes).await.ok()? == 0 {
             return None;
         }
     };
-    let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-    let header = |name: &str| {
-        let mut lines = head.lines().skip(1).filter_map(|line| line.split_once(": "));
-        let (_, value) = lines.find(|(found, _)| found.eq_ignore_ascii_case(name))?;
-        Some(value.to_owned())
+    let head = std::str::from_utf8(&bytes[..end]).unwrap();
+    let (mut delivery, mut event, mut number, mut version, mut length) = (None, None, None, None, None);
+    for line in head.lines().skip(1) {
+        let Some((name, value)) = line.split_once(':') else {
+            continue;
+        };
+        let value = value.trim_start();
+        match name {
+            "content-length" => length = Some(value.parse::<usize>().unwrap()),
+            "x-openclaw-delivery" => delivery = Some(value.to_owned()),
+            "x-openclaw-attempt" => number = Some(value.parse().unwrap()),
+            "webhook-id" => event = Some(value.to_owned()),
+            "x-version" => version = Some(value.parse().unwrap()),
+            _ => {}
+        }
+    }
+    let seen = Seen {
+        delivery: delivery.unwrap(),
+        event: event.unwrap(),
+        number: number.unwrap(),
+        version: version.unwrap(),
     };
-    let length: usize = header("content-length").unwrap().parse().unwrap();
-    while bytes.len() < end + length {
+    while bytes.len() < end + length.unwrap() {
         if io.read_buf(&mut bytes).await.ok()? == 0 {
             return None;
         }
     }
-    Some(Seen {
-        delivery: header("x-openclaw-delivery").unwrap(),
-        event: header("webhook-id").unwrap(),
-        number: header("x-openclaw-attempt").unwrap().parse().unwrap(),
-        version: header("x-version").unwrap().parse().unwrap(),
-    })
+    Some(seen)
 }

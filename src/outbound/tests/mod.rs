@@ -2,6 +2,7 @@
 
 mod law;
 mod life;
+mod names;
 mod receiver;
 mod store;
 mod wire;
@@ -13,6 +14,7 @@ use serde_json::value::RawValue;
 
 use self::receiver::Receiver;
 use self::store::FakeStore;
+use super::clients::Clients;
 use super::prepared::tests::settings;
 use super::{Dispatcher, PreparedSender, SenderChange};
 use crate::clock::{Clock as _, ManualClock, from_ms};
@@ -42,9 +44,19 @@ struct Gateway {
 
 impl Gateway {
     fn new() -> Self {
+        Self::on(Clients::new())
+    }
+
+    fn on(clients: Clients) -> Self {
         let store = Arc::new(FakeStore::default());
         let clock = Arc::new(ManualClock::at(from_ms(START_MS)));
-        let dispatcher = Dispatcher::new(Arc::<FakeStore>::clone(&store), Arc::<ManualClock>::clone(&clock), 1);
+        let dispatcher = Dispatcher::with(
+            Arc::<FakeStore>::clone(&store),
+            Arc::<ManualClock>::clone(&clock),
+            1,
+            clients,
+            Duration::from_millis(5),
+        );
         dispatcher.set_egress(&this_machine());
         store.set_wake(Arc::<Dispatcher>::clone(&dispatcher));
         Self {

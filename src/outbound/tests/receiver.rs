@@ -77,11 +77,28 @@ impl Receiver {
         Self::serve(None, reply).await
     }
 
+    /// At this address; each connection ends with its answer, so that the next request makes another.
+    pub(super) async fn closing(address: SocketAddr) -> Self {
+        let reply = |_: usize, _: &Got| {
+            let response = Response::builder().header("connection", "close");
+            Box::pin(std::future::ready(response.body(Full::default()).unwrap())) as Reply
+        };
+        Self::serve_at(address, None, reply).await
+    }
+
     pub(super) async fn serve(
         tls: Option<Arc<rustls::ServerConfig>>,
         reply: impl Fn(usize, &Got) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serve_at(([127, 0, 0, 1], 0).into(), tls, reply).await
+    }
+
+    async fn serve_at(
+        address: SocketAddr,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        reply: impl Fn(usize, &Got) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let got = Arc::new(Mutex::new(Vec::new()));
         let connections = Arc::new(AtomicUsize::new(0));

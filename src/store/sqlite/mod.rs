@@ -36,6 +36,8 @@ mod wal;
 mod writer;
 
 #[cfg(test)]
+mod kept;
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;

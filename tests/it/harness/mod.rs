@@ -36,6 +36,11 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
     }
 }
 
+/// A number that a variable may set: how often, how many, how long.
+pub fn number(variable: &str) -> Option<usize> {
+    std::env::var(variable).ok().map(|text| text.parse().expect(variable))
+}
+
 /// The binary under test.
 pub fn openclaw() -> Command {
     without_variables(Command::new(env!("CARGO_BIN_EXE_openclaw")))

@@ -177,6 +177,11 @@ impl Receiver {
         self.state.lock().unwrap().received.clone()
     }
 
+    /// What came in after the first so many.
+    pub fn received_from(&self, first: usize) -> Vec<Received> {
+        self.state.lock().unwrap().received[first..].to_vec()
+    }
+
     pub fn count(&self) -> usize {
         self.state.lock().unwrap().received.len()
     }
