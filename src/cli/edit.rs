@@ -2,19 +2,22 @@
 
 mod beside;
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::json;
+use similar::{ChangeTag, TextDiff};
 
 use super::surroundings::{self, DocumentFile};
 use super::{Context, Done, Error, document, local, plan, target::Target, time};
 use crate::admin::client::ClientError;
 use crate::admin::wire::{DiagnosticRow, DocumentState, Mode, PlanDocument, PlanRequest, Problem, Status};
 use crate::document::edit::{self, Edit, EditError};
-use crate::document::{Code, Desired, Source};
+use crate::document::mask::MASK;
+use crate::document::{Code, Desired, Source, masked};
 use crate::document_file::{self, Candidate, Exchanged, Late};
 use crate::event::KNOWN_EVENTS;
 use crate::plan::render::text::{self, visible};
@@ -310,21 +313,45 @@ async fn without_gateway(old: &DocumentFile, new: &DocumentFile, context: &Conte
     plan::compare(old, new, context).ok()
 }
 
-/// A unified diff. It shows lines of the document as they are.
+/// A unified diff, with literals of sensitive fields masked. A line of which only such a literal changed is in it too.
 fn difference(old: &DocumentFile, new: &DocumentFile) -> Result<String, Error> {
     // A document that a dry run begins is not there.
-    let before = if old.path.exists() { old.text()? } else { "" };
-    let after = new.text()?;
+    let is_new = !old.path.exists();
+    let before = if is_new { "" } else { old.text()? };
     let name = old
         .path
         .file_name()
         .map_or_else(|| old.name(), |name| name.to_string_lossy().into_owned());
-    let diff = similar::TextDiff::from_lines(before, after);
-    Ok(diff
-        .unified_diff()
-        .context_radius(3)
-        .header(&format!("a/{name}"), &format!("b/{name}"))
-        .to_string())
+    let shown = |file: &DocumentFile| {
+        masked(&Source {
+            path: &file.name(),
+            text: &file.bytes,
+            format: file.format,
+        })
+    };
+    let (shown_before, shown_after) = (if is_new { String::new() } else { shown(old) }, shown(new));
+    let diff = TextDiff::from_lines(before, new.text()?);
+    // The same lines as they are shown, split the same way.
+    let shown = TextDiff::from_lines(&shown_before, &shown_after);
+    let mut out = String::new();
+    for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
+        if out.is_empty() {
+            out = format!("--- a/{name}\n+++ b/{name}\n");
+        }
+        let _ = writeln!(out, "{}", hunk.header());
+        for change in hunk.iter_changes() {
+            let (lines, at) = match change.tag() {
+                ChangeTag::Insert => (shown.new_slices(), change.new_index()),
+                ChangeTag::Delete | ChangeTag::Equal => (shown.old_slices(), change.old_index()),
+            };
+            let line = at.and_then(|at| lines.get(at)).copied().unwrap_or(MASK);
+            let _ = writeln!(out, "{}{}", change.tag(), line.trim_end_matches(['\r', '\n']));
+            if change.missing_newline() {
+                out.push_str("\\ No newline at end of file\n");
+            }
+        }
+    }
+    Ok(out)
 }
 
 fn dry(written: &Written, context: &mut Context) -> Result<Done, Error> {

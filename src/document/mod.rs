@@ -119,3 +119,35 @@ fn read(source: &Source<'_>, elsewhere: again::Elsewhere<'_>) -> Loaded {
         diagnostics,
     }
 }
+
+/// A document's text, line by line, without what no line may show: literals of sensitive fields, as in diagnostics. Of a
+/// text that cannot be read nothing is shown.
+#[must_use]
+pub fn masked(source: &Source<'_>) -> String {
+    let Ok(text) = text::decode(source.text) else {
+        return String::new();
+    };
+    let tree = text::read(text, source.format);
+    let mut ranges = match &tree.root {
+        Some(root) if tree.faults.is_empty() => check::document(text, root, source.format, &tree.tags).masked,
+        _ => vec![0..u32::try_from(text.len()).unwrap_or(u32::MAX)],
+    };
+    ranges.sort_unstable_by_key(|range| (range.start, range.end));
+    let (mut out, mut at) = (String::with_capacity(text.len()), 0);
+    for range in ranges {
+        let (start, end) = ((range.start as usize).max(at), (range.end as usize).min(text.len()));
+        if start >= end {
+            continue;
+        }
+        out.push_str(&text[at..start]);
+        for line in text[start..end].split_inclusive('\n') {
+            let value = line.trim_start();
+            out.push_str(&line[..line.len() - value.len()]);
+            out.push_str(if value.is_empty() { "" } else { mask::MASK });
+            out.push_str(if value.ends_with('\n') { "\n" } else { "" });
+        }
+        at = end;
+    }
+    out.push_str(&text[at..]);
+    out
+}

@@ -334,3 +334,34 @@ fn the_gateway_of_the_document_checks_a_secret_that_was_just_made() {
             .ends_with(".new"))
     );
 }
+
+#[test]
+fn a_dry_run_masks_secrets_and_shows_that_one_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = DOCUMENT.replace(
+        "paused: false",
+        "secret: old-hunter2 # ours\n      auth:\n        bearer: \"token-hunter2\"",
+    );
+    std::fs::write(dir.path().join("openclaw.yaml"), &before).unwrap();
+    let shown = well(dir.path(), "webhooks update audit --secret new-hunter2 --dry-run");
+    assert!(!shown.contains("hunter2"), "{shown}");
+    for line in [
+        "-      secret: *** # ours",
+        "+      secret: *** # ours",
+        "         bearer: ***",
+    ] {
+        assert!(shown.lines().any(|found| found == line), "no `{line}` in\n{shown}");
+    }
+    let json = well(
+        dir.path(),
+        "webhooks update audit --secret new-hunter2 --dry-run --json",
+    );
+    assert!(
+        !json.contains("hunter2") && json.contains("+      secret: ***"),
+        "{json}"
+    );
+    assert_eq!(
+        std::fs::read_to_string(dir.path().join("openclaw.yaml")).unwrap(),
+        before
+    );
+}

@@ -24,6 +24,8 @@ fn no_output_and_no_store_shows_a_secret() {
     let env = vec![
         ("TELEGRAM".to_owned(), FROM_ENV.to_owned()),
         ("SIGNING".to_owned(), FROM_ENV.to_owned()),
+        // Everything that there is to log, of every crate.
+        ("OPENCLAW_LOG".to_owned(), "trace".to_owned()),
     ];
     let gateway = Gateway::start_in(dir.into(), env);
 
@@ -60,8 +62,25 @@ fn no_output_and_no_store_shows_a_secret() {
         &["validate", "--resolve", "--format", "json"],
         &["apply", "--yes"],
         &["history", "--json"],
+        &["webhooks", "list", "--json"],
+        &["webhooks", "show", "literal"],
+        &["webhooks", "show", "telegram", "--json"],
+        &["webhooks", "show", "out"],
+        &["webhooks", "show", "out", "--json"],
+        &["webhooks", "logs", "literal"],
+        &["webhooks", "logs", "out", "--json"],
+        &["webhooks", "test", "out"],
+        &["webhooks", "test", "literal", "--inbound", "--local"],
+        &["webhooks", "update", "out", "--retries", "3", "--dry-run"],
+        &["events", "list", "--json"],
+        &["dead", "list"],
+        &["dead", "list", "--json"],
+        &["store", "check"],
+        &["plan", "--impact"],
     ] {
         let out = gateway.cli(args);
+        let error = String::from_utf8_lossy(&out.stderr);
+        assert!(!error.contains("Usage:"), "{args:?}: {error}");
         said.push(format!(
             "{args:?}: {}{}",
             String::from_utf8_lossy(&out.stdout),
