@@ -129,8 +129,10 @@ pub fn masked(source: &Source<'_>) -> String {
     };
     let tree = text::read(text, source.format);
     let mut ranges = match &tree.root {
-        Some(root) if tree.faults.is_empty() => check::document(text, root, source.format, &tree.tags).masked,
-        _ => vec![0..u32::try_from(text.len()).unwrap_or(u32::MAX)],
+        Some(root) if tree.faults.is_empty() => {
+            check::document(text, root, source.format, &tree.tags, again::Elsewhere::default()).masked
+        }
+        _ => std::iter::once(0..u32::MAX).collect(),
     };
     ranges.sort_unstable_by_key(|range| (range.start, range.end));
     let (mut out, mut at) = (String::with_capacity(text.len()), 0);

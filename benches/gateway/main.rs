@@ -14,6 +14,7 @@
 //! Servers are processes of their own, as they would be; the load comes from this process over 128 connections that stay
 //! open. `CPU` is the processor time that the server's process took for one request: other work on the machine moves it less.
 
+mod bare;
 mod delivery;
 mod growth;
 mod neighbours;
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some("bare") => {
-            runtime(2).block_on(bare());
+            runtime(2).block_on(bare::serve());
             return ExitCode::SUCCESS;
         }
         // The gateway is this program again: an example does not know where the other program was built.
@@ -273,43 +274,6 @@ fn gateway_in(directory: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
     command.arg("run").current_dir(directory).env("OPENCLAW_LOG", "warn");
     command
-}
-
-/// The yardstick: hyper, the body read whole, the same HMAC, 200.
-async fn bare() {
-    use http_body_util::{BodyExt as _, Full};
-    use hyper_util::rt::TokioIo;
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-    println!("bare on http://{}", listener.local_addr().expect("a bound address"));
-    let key = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length is a key");
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            continue;
-        };
-        let _ = stream.set_nodelay(true);
-        let key = key.clone();
-        let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            let mut mac = key.clone();
-            async move {
-                let sent = request
-                    .headers()
-                    .get("x-hub-signature-256")
-                    .and_then(|v| v.to_str().ok())
-                    .map(str::to_owned);
-                let body = request.into_body().collect().await?.to_bytes();
-                mac.update(&body);
-                let sent = sent
-                    .and_then(|s| hex::decode(s.strip_prefix("sha256=")?).ok())
-                    .unwrap_or_default();
-                let status = if mac.verify_slice(&sent).is_ok() { 200 } else { 401 };
-                let answer = hyper::Response::builder()
-                    .status(status)
-                    .body(Full::new(bytes::Bytes::new()));
-                Ok::<_, hyper::Error>(answer.expect("a constant answer"))
-            }
-        });
-        tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-    }
 }
 
 /// Looks at a delivery's body.
