@@ -128,28 +128,12 @@ pub fn masked(source: &Source<'_>) -> String {
         return String::new();
     };
     let tree = text::read(text, source.format);
-    let mut ranges = match &tree.root {
+    let found = match &tree.root {
         Some(root) if tree.faults.is_empty() => {
-            check::document(text, root, source.format, &tree.tags, again::Elsewhere::default()).masked
+            check::document(text, root, source.format, &tree.tags, again::Elsewhere::default())
         }
-        _ => std::iter::once(0..u32::MAX).collect(),
+        _ => return String::new(),
     };
-    ranges.sort_unstable_by_key(|range| (range.start, range.end));
-    let (mut out, mut at) = (String::with_capacity(text.len()), 0);
-    for range in ranges {
-        let (start, end) = ((range.start as usize).max(at), (range.end as usize).min(text.len()));
-        if start >= end {
-            continue;
-        }
-        out.push_str(&text[at..start]);
-        for line in text[start..end].split_inclusive('\n') {
-            let value = line.trim_start();
-            out.push_str(&line[..line.len() - value.len()]);
-            out.push_str(if value.is_empty() { "" } else { mask::MASK });
-            out.push_str(if value.ends_with('\n') { "\n" } else { "" });
-        }
-        at = end;
-    }
-    out.push_str(&text[at..]);
-    out
+    let lines = text::Lines::new(text);
+    diagnostic::Shower::new(text, &lines, found.masked, found.known).whole()
 }

@@ -340,9 +340,12 @@ fn a_dry_run_masks_secrets_and_shows_that_one_changes() {
     let dir = tempfile::tempdir().unwrap();
     let before = DOCUMENT.replace(
         "paused: false",
-        "secret: old-hunter2 # ours\n      auth:\n        bearer: \"token-hunter2\"",
+        "secret: old-hunter2 # ours\n      auth:\n        bearer: \"token-hunter2\"\nelsewhere:\n  password: other-hunter2",
     );
     std::fs::write(dir.path().join("openclaw.yaml"), &before).unwrap();
+    // Another part's secret, in the lines around an edit at the end of the webhooks.
+    let end = well(dir.path(), "webhooks update audit --retries 3 --dry-run");
+    assert!(!end.contains("hunter2") && end.contains("   password: ***"), "{end}");
     let shown = well(dir.path(), "webhooks update audit --secret new-hunter2 --dry-run");
     assert!(!shown.contains("hunter2"), "{shown}");
     for line in [

@@ -65,6 +65,37 @@ impl<'a> Shower<'a> {
         diagnostic.shown = Some(self.show(&span));
     }
 
+    /// The whole text, line by line.
+    pub(in crate::document) fn whole(&self) -> String {
+        let mut hidden = self.hidden(0, self.text.len());
+        let mut start = 0;
+        for line in self.text.split_inclusive('\n') {
+            let end = start + line.trim_end_matches(['\r', '\n']).len();
+            if start < self.known.start as usize || end > self.known.end as usize {
+                hidden.extend(self.hidden_by_name(start, start, end));
+            }
+            start += line.len();
+        }
+        hidden.sort_unstable_by_key(|range| (range.start, range.end));
+        let (mut out, mut at) = (String::with_capacity(self.text.len()), 0);
+        for range in hidden {
+            let (start, end) = (range.start.max(at), range.end.min(self.text.len()));
+            if start >= end {
+                continue;
+            }
+            out.push_str(&self.text[at..start]);
+            for line in self.text[start..end].split_inclusive('\n') {
+                let value = line.trim_start();
+                out.push_str(&line[..line.len() - value.len()]);
+                out.push_str(if value.is_empty() { "" } else { mask::MASK });
+                out.push_str(if value.ends_with('\n') { "\n" } else { "" });
+            }
+            at = end;
+        }
+        out.push_str(&self.text[at..]);
+        out
+    }
+
     fn show(&self, span: &Range<u32>) -> ShownLine {
         let line = self.lines.line_of(self.text, span.start);
         let at = (span.start as usize).clamp(line.start, line.end);
