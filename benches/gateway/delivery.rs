@@ -66,7 +66,7 @@ pub(super) fn counting(rt: &tokio::runtime::Runtime) -> (Arc<AtomicU64>, SocketA
     (count, endpoint)
 }
 
-fn outbound(endpoint: SocketAddr, paused: bool) -> String {
+pub(super) fn outbound(endpoint: SocketAddr, paused: bool) -> String {
     format!(
         "  outbound:\n    bench: {{ url: \"http://{endpoint}/\", events: [webhook.received], secret: {SECRET}, concurrency: 128, paused: {paused} }}\n"
     )

@@ -452,13 +452,14 @@ fn measure_end_to_end(body: &str, run: Duration) -> (Figure, u64) {
             count.fetch_add(1, Ordering::Relaxed);
         }))
         .await;
-        let server = start_gateway(&format!(
-            "  outbound:\n    bench: {{ url: \"http://{endpoint}/\", events: [webhook.received], secret: {SECRET}, concurrency: 128 }}\n"
-        ));
+        let server = start_gateway(&delivery::outbound(endpoint, false));
         let (begin, cpu) = (Instant::now(), server.cpu());
         let accepted = until(server.address, body, run).await;
         while delivered.load(Ordering::Relaxed) < accepted {
-            assert!(begin.elapsed() < run + Duration::from_mins(2), "not delivered: {delivered:?} of {accepted}");
+            assert!(
+                begin.elapsed() < run + Duration::from_mins(2),
+                "not delivered: {delivered:?} of {accepted}"
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let figure = Figure::of(accepted, begin.elapsed(), server.cpu().saturating_sub(cpu));
