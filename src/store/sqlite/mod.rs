@@ -255,7 +255,7 @@ impl Drop for SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn append(&self, append: Append) -> Result<Vec<Appended>> {
-        let arrived = append::Arrived::from(append);
+        let arrived = Box::new(append::Arrived::from(append));
         let inbox = self.inbox()?;
         let bytes = arrived.bytes;
         self.shared.append_begins(bytes)?;

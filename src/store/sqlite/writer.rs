@@ -38,14 +38,14 @@ const CLAIMED_PER_TURN: usize = 4096;
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T>>;
 /// With what was appended: who made it frees it, which is cheaper than here.
-pub(super) type AppendReply = oneshot::Sender<(Arrived, Result<Vec<Appended>>)>;
+pub(super) type AppendReply = oneshot::Sender<(Box<Arrived>, Result<Vec<Appended>>)>;
 /// Rare work, with its reply inside.
 pub(super) type Work = Box<dyn FnOnce(&mut Engine) + Send>;
 
 /// What the writer is asked.
 pub(super) enum Command {
     Append {
-        arrived: Arrived,
+        arrived: Box<Arrived>,
         reply: AppendReply,
     },
     Settle {
@@ -76,7 +76,7 @@ pub(super) enum Command {
 }
 
 enum Write {
-    Append(Arrived, AppendReply),
+    Append(Box<Arrived>, AppendReply),
     Settle(Vec<Settlement>, Reply<()>),
 }
 
@@ -267,11 +267,8 @@ impl Engine {
 
     /// Whether the last append of a group found room.
     fn note_room(&self, writes: &[Write], results: &[Result<Done>]) {
-        let appends = writes
-            .iter()
-            .zip(results)
-            .filter(|(write, _)| matches!(write, Write::Append(..)));
-        if let Some((_, done)) = appends.last() {
+        let mut written = writes.iter().zip(results);
+        if let Some((_, done)) = written.rfind(|(write, _)| matches!(write, Write::Append(..))) {
             let full = matches!(done, Err(StoreError::Full(_)));
             self.shared.set_space(|space| space.full = full);
         }
