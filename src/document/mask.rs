@@ -170,20 +170,6 @@ pub fn is_secret_name(name: &str) -> bool {
         || name == "auth"
 }
 
-/// User text inside a message: short, without control characters.
-pub(super) fn plain(text: &str) -> String {
-    let clean: String = text
-        .chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .take(80)
-        .collect();
-    if text.chars().count() > 80 {
-        format!("{clean}…")
-    } else {
-        clean
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

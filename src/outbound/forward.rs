@@ -3,8 +3,8 @@
 //! Method, query, body and the platform's own headers are those of the stored request; what proves it is made anew at each
 //! attempt, for signed times go stale and tokens are not stored.
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::Uri;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::attempt::{Class, Delivery, Failure};
 use super::payload::Payload;

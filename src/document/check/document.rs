@@ -7,12 +7,12 @@ use super::place::Place;
 use super::slots::Slots;
 use super::{Check, Code, Fault};
 use crate::document::assistant;
-use crate::document::diagnostic::nearest;
+use crate::document::diagnostic::{nearest, plain};
 use crate::document::fields::{self, Field, NOT_IN_DEFAULTS, Section};
 use crate::document::text::{Data, Entry, Node};
 use crate::document::value::Value;
 use crate::document::{Address, Desired, Format, Resource};
-use crate::document::{form, mask, reference};
+use crate::document::{form, reference};
 use crate::event::Name;
 
 /// Keys of `webhooks`.
@@ -61,7 +61,7 @@ impl Check<'_> {
         let known = entry.at..entry.value.end;
         for (span, tag) in tags {
             if span.start >= known.start && span.end <= known.end {
-                let fault = Fault::new(Code::Tag, format!("the tag `{}` means nothing here", mask::plain(tag)));
+                let fault = Fault::new(Code::Tag, format!("the tag `{}` means nothing here", plain(tag)));
                 self.report(
                     &top,
                     span,
@@ -93,7 +93,7 @@ impl Check<'_> {
             if near {
                 let fault = Fault::new(
                     Code::NearMiss,
-                    format!("`{}` is not read: it resembles `webhooks`", mask::plain(key)),
+                    format!("`{}` is not read: it resembles `webhooks`", plain(key)),
                 );
                 self.report(&Place::root(key), &span, fault.hint("did you mean `webhooks`?"));
             } else if part || matches!(key, "inbound" | "outbound") {
@@ -310,13 +310,13 @@ impl Check<'_> {
         let fault = if names.contains(&**previous) {
             let fault = Fault::new(
                 Code::PreviousName,
-                format!("`{}` is still in the document", mask::plain(previous)),
+                format!("`{}` is still in the document", plain(previous)),
             );
             fault.hint("remove the old entry, or `previousName` once the rename is applied")
         } else if let Some(other) = followed.get(&**previous) {
             Fault::new(
                 Code::PreviousName,
-                format!("`{other}` follows `{}` already", mask::plain(previous)),
+                format!("`{other}` follows `{}` already", plain(previous)),
             )
         } else {
             followed.insert(previous.to_string(), name);

@@ -7,10 +7,11 @@ use super::document::Webhooks;
 use super::place::Place;
 use super::slots::Slots;
 use super::{Check, Code, Fault};
+use crate::document::diagnostic::plain;
 use crate::document::settings::{Chat, parse_chat_id};
 use crate::document::text::{Data, Node};
 use crate::document::value::Value;
-use crate::document::{Address, Resource, mask, platforms, reference};
+use crate::document::{Address, Resource, platforms, reference};
 use crate::event::Name;
 
 /// Which defaults hold for the retry law.
@@ -123,10 +124,7 @@ impl Check<'_> {
                 self.report(&place.key("chatId"), &span("format"), fault);
             }
             Some(id) if !reference::has_reference(id) && parse_chat_id(id).is_none() => {
-                let fault = Fault::new(
-                    Code::InvalidText,
-                    format!("`{}` is not a chat of Telegram", mask::plain(id)),
-                );
+                let fault = Fault::new(Code::InvalidText, format!("`{}` is not a chat of Telegram", plain(id)));
                 let fault =
                     fault.hint("it is an id such as `-100123`, a name such as `@channel`, and `:topic:7` behind it");
                 self.report(

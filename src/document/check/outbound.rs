@@ -7,10 +7,11 @@ use super::format::{Defaults, is_chat};
 use super::place::Place;
 use super::slots::Slots;
 use super::{Check, Code, Fault};
+use crate::document::diagnostic::plain;
 use crate::document::fields::{MAX_SCHEDULE, known_section};
 use crate::document::text::Entry;
 use crate::document::value::Value;
-use crate::document::{Address, Resource, mask, reference};
+use crate::document::{Address, Resource, reference};
 
 /// The fields of the retry law: without any of them the schedule is a list.
 const LAW: [&str; 4] = ["retries", "retryDelay", "backoff", "maxRetryDelay"];
@@ -77,7 +78,7 @@ impl Check<'_> {
             if !around.inbound.contains(name) && self.elsewhere.inbound(name).is_none() {
                 let fault = Fault::new(
                     Code::UnknownInbound,
-                    format!("there is no inbound webhook `{}`", mask::plain(name)),
+                    format!("there is no inbound webhook `{}`", plain(name)),
                 );
                 // Among very many names the nearest is not worth the time.
                 let known = around.inbound.iter().copied().take(1000);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::document::mask::plain;
+use crate::document::diagnostic::plain;
 
 /// A path of keys and indices, kept on the stack.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::place::Place;
 use super::{Check, Code, Fault};
-use crate::document::diagnostic::nearest;
+use crate::document::diagnostic::{nearest, plain};
 use crate::document::fields::{Field, Kind};
 use crate::document::mask;
 use crate::document::text::Node;
@@ -158,7 +158,7 @@ impl Check<'_> {
         if !harmless {
             self.hide(value);
         }
-        let fault = Fault::new(Code::UnknownField, format!("unknown field `{}`", mask::plain(key)));
+        let fault = Fault::new(Code::UnknownField, format!("unknown field `{}`", plain(key)));
         let fault = fault.hint(match near {
             Some(right) => format!("did you mean `{right}`?"),
             None => format!("the fields here are {}", known.collect::<Vec<_>>().join(", ")),

@@ -2,6 +2,7 @@
 
 use super::place::Place;
 use super::{Check, Code, Fault};
+use crate::document::diagnostic::plain;
 use crate::document::fields::{Field, Form, Kind};
 use crate::document::form::{self, Scalar, Stage};
 use crate::document::mask;
@@ -72,8 +73,8 @@ impl Check<'_> {
                 if self.hides_url
                     && let (Kind::Form(Form::Url), Scalar::Text(text)) = (kind, scalar)
                 {
-                    let (shown, origin) = (mask::plain(&mask::url(text)), mask::origin(text));
-                    fault.message = fault.message.replace(&shown, &mask::plain(&origin));
+                    let (shown, origin) = (plain(&mask::url(text)), mask::origin(text));
+                    fault.message = fault.message.replace(&shown, &plain(&origin));
                 }
                 self.report(place, &node.span(), fault);
                 None
@@ -193,7 +194,7 @@ impl Check<'_> {
                 self.hide(&entry.value);
             }
             if !form::is_token(name) {
-                let fault = Fault::new(Code::Header, format!("`{}` is not a header's name", mask::plain(name)));
+                let fault = Fault::new(Code::Header, format!("`{}` is not a header's name", plain(name)));
                 self.report(&place, &span, fault);
                 continue;
             }
@@ -300,8 +301,8 @@ impl Check<'_> {
             let known = ["env", "file", "source", "provider", "id"];
             if !known.contains(&key) {
                 self.hide(&entry.value);
-                let fault = Fault::new(Code::Reference, format!("a reference has no `{}`", mask::plain(key)))
-                    .nearest(key, known);
+                let fault =
+                    Fault::new(Code::Reference, format!("a reference has no `{}`", plain(key))).nearest(key, known);
                 self.report(place, &(entry.at..entry.end), fault.hint(forms));
                 return None;
             }
@@ -359,7 +360,7 @@ impl Check<'_> {
                     _ => {
                         let fault = Fault::new(
                             Code::Reference,
-                            format!("`{}` is none of the sources `env`, `file`, `exec`", mask::plain(source)),
+                            format!("`{}` is none of the sources `env`, `file`, `exec`", plain(source)),
                         );
                         self.report(&place.key("source"), &source_node.span(), fault);
                         None
@@ -382,7 +383,7 @@ impl Check<'_> {
         if !ok {
             let fault = Fault::new(
                 Code::Reference,
-                format!("`{}` is not the name of a variable", mask::plain(name)),
+                format!("`{}` is not the name of a variable", plain(name)),
             );
             let upper = name.to_uppercase().replace(['-', '.', ' '], "_");
             let fault = fault.hint("names are upper case: `[A-Z_][A-Z0-9_]*`");
@@ -401,12 +402,12 @@ impl Check<'_> {
         let fault = match self.providers.get(name) {
             None => Fault::new(
                 Code::Reference,
-                format!("the provider `{}` is not in `secrets.providers`", mask::plain(name)),
+                format!("the provider `{}` is not in `secrets.providers`", plain(name)),
             )
             .nearest(name, self.providers.keys().map(String::as_str)),
             Some(definition) if definition["source"] != source => Fault::new(
                 Code::Reference,
-                format!("the provider `{}` is not of source `{source}`", mask::plain(name)),
+                format!("the provider `{}` is not of source `{source}`", plain(name)),
             ),
             Some(_) => return true,
         };

@@ -18,6 +18,7 @@ use patch::Patch;
 use walk::{Manner, Refusal, Splice, Walk};
 use write::Style;
 
+use super::diagnostic::plain;
 use super::text::{self, Node};
 use super::{Address, Desired, Format, Source, Value, cut, fields, mask};
 
@@ -253,7 +254,7 @@ fn judge(
         ));
     }
     Err(Refusal {
-        reason: format!("`{}` would change with it", mask::plain(&mismatch.path.join("."))),
+        reason: format!("`{}` would change with it", plain(&mismatch.path.join("."))),
         at,
         second: Some(mismatch.at),
     })

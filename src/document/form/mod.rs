@@ -4,9 +4,8 @@
 mod parse;
 mod text;
 
-use super::diagnostic::{Code, Fault};
+use super::diagnostic::{Code, Fault, plain};
 use super::fields::{Form, Kind};
-use super::mask::plain;
 use super::reference;
 use super::value::{Value, duration_text};
 pub use parse::parse_duration;

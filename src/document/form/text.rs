@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::parse::{is_host, is_token, parse_listen, parse_network, parse_percent, parse_rate, parse_status};
-use crate::document::diagnostic::{Code, Fault, nearest};
+use crate::document::diagnostic::{Code, Fault, nearest, plain};
 use crate::document::fields::Form;
-use crate::document::mask::{self, plain};
+use crate::document::mask;
 use crate::document::platforms;
 use crate::document::value::Value;
 use crate::event::{EventPattern, KNOWN_EVENTS, Name};

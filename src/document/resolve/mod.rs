@@ -11,6 +11,7 @@ use std::time::Duration;
 use zeroize::Zeroize as _;
 
 use super::desired::Resource;
+use super::diagnostic::plain;
 use super::fields::{Field, Form, Kind};
 use super::form::{self, Scalar, Stage};
 use super::mask;
@@ -116,10 +117,7 @@ impl<'r> Reader<'r> {
                 self.problem(
                     path,
                     Reason::Invalid,
-                    format!(
-                        "what `{}` leads to does not fit: the field takes {takes}",
-                        mask::plain(&text)
-                    ),
+                    format!("what `{}` leads to does not fit: the field takes {takes}", plain(&text)),
                 );
                 None
             }

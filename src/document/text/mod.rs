@@ -6,7 +6,7 @@ mod node;
 mod yaml;
 
 use super::Format;
-use super::diagnostic::{Code, Fault};
+use super::diagnostic::{Code, Fault, plain};
 
 pub(super) use lines::Lines;
 pub(super) use node::{Data, Entry, Node};
@@ -81,7 +81,7 @@ pub(super) fn read(text: &str, format: Format) -> Tree<'_> {
 fn duplicates(entries: &[Entry<'_>], text: &str, faults: &mut Vec<Located>) {
     let mut report = |first: &Entry<'_>, second: &Entry<'_>| {
         let (line, column) = Lines::count(text, first.at);
-        let key = super::mask::plain(&second.key);
+        let key = plain(&second.key);
         let fault = Fault::new(
             Code::DuplicateKey,
             format!("the key `{key}` is there twice: first at {line}:{column}"),
