@@ -13,6 +13,7 @@ mod bad_documents;
 mod certificates;
 mod completions;
 mod damaged_store;
+mod dependencies;
 mod disk;
 mod docs;
 mod documents_on_disk;
