@@ -340,7 +340,7 @@ fn a_dry_run_masks_secrets_and_shows_that_one_changes() {
     let dir = tempfile::tempdir().unwrap();
     let before = DOCUMENT.replace(
         "paused: false",
-        "secret: old-hunter2 # ours\n      auth:\n        bearer: \"token-hunter2\"\nelsewhere:\n  password: other-hunter2",
+        "secret: old-hunter2 # ours\n      auth:\n        bearer: \"token-hunter2\"\nelsewhere:\n  password: other-hunter2\n  token: |\n    first-hunter2\n      deeper: hunter2\n      third-hunter2",
     );
     std::fs::write(dir.path().join("openclaw.yaml"), &before).unwrap();
     // Another part's secret, in the lines around an edit at the end of the webhooks.

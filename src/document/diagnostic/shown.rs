@@ -196,19 +196,30 @@ impl<'a> Shower<'a> {
         hidden
     }
 
+    /// Whether the nearest key above is named like a secret, or any above it whose value is a block: in that, lines may
+    /// look like keys and be indented as they like.
     fn owner_is_secret(&self, line_start: usize) -> bool {
         let indent = |line: &str| line.len() - line.trim_start().len();
         let own = self.text[line_start..].lines().next().unwrap_or_default();
         let is_item = own.trim_start().starts_with('-');
         let region = back(self.text, 0, line_start, LOOK_BACK);
+        let (mut least, mut found) = (indent(own), false);
         for line in self.text[region..line_start].lines().rev() {
             let trimmed = line.trim();
-            if trimmed.is_empty() || trimmed.starts_with('#') || (is_item && trimmed.starts_with('-')) {
+            let is_another = is_item && !found && trimmed.starts_with('-');
+            if trimmed.is_empty() || trimmed.starts_with('#') || is_another {
                 continue;
             }
-            if indent(line) < indent(own) || (is_item && indent(line) <= indent(own)) {
-                let key = trimmed.split(':').next().unwrap_or_default();
-                return trimmed.contains(':') && mask::is_secret_name(key.trim_matches(['"', '\'', ' ', '-', '{']));
+            if indent(line) < least || (is_item && !found && indent(line) <= least) {
+                least = indent(line);
+                let Some((key, value)) = trimmed.split_once(':') else {
+                    continue;
+                };
+                let is_secret = mask::is_secret_name(key.trim_matches(['"', '\'', ' ', '-', '{']));
+                if is_secret && (!found || value.trim_start().starts_with(['|', '>'])) {
+                    return true;
+                }
+                found = true;
             }
         }
         false
@@ -278,6 +289,10 @@ mod tests {
             "a:\n  secret: hunter2 and more, more",
             "a:\n  secret:\n    - one\n    - hunter2",
             "a:\n  token: |\n    hunter2",
+            "a:\n  token: |\n    one\n      hunter2",
+            "a:\n  token: >- # folded\n    one: 1\n\n      hunter2",
+            "a:\n  token: |\n    -----BEGIN KEY-----\n    # x: 1\n      - hunter2",
+            "a:\n  password: one\n    two\n      hunter2",
             "{a: {secret: \"hunter2",
             "{\"authorization\": \"Bearer hunter2\", x: 1",
             "  - secret: 'hunter2'",
@@ -289,6 +304,17 @@ mod tests {
             assert!(!shown.text.contains("hunter2"), "{text:?} shows {:?}", shown.text);
             assert!(shown.text.contains("***"), "{text:?} shows {:?}", shown.text);
         }
+    }
+
+    #[test]
+    fn of_a_text_as_a_whole_every_line_of_a_secret_block_is_masked_and_no_other() {
+        let text = "password: |\n  hunter2\n    deep: hunter2\n\n   hunter2\nname: |\n  one\n    two: 2\n    three\n";
+        let lines = Lines::new(text);
+        let shown = Shower::new(text, &lines, Vec::new(), 0..0).whole();
+        assert_eq!(
+            shown,
+            "password: ***\n  ***\n    ***\n\n   ***\nname: |\n  one\n    two: 2\n    three\n"
+        );
     }
 
     #[test]
