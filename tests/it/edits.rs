@@ -368,3 +368,22 @@ fn a_dry_run_masks_secrets_and_shows_that_one_changes() {
         before
     );
 }
+
+#[test]
+fn where_a_start_failed_an_edits_plan_is_the_edit() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = format!("listen: \"{}\" }} # any port", taken.local_addr().unwrap());
+    let text = DOCUMENT.replace("listen: \"127.0.0.1:0\" } # any port", &at);
+    std::fs::write(dir.path().join("openclaw.yaml"), text).unwrap();
+    fails(dir.path(), "run", &["in use"]);
+    assert!(
+        dir.path().join(".openclaw-webhooks").is_dir(),
+        "it has a store without a generation"
+    );
+    let shown = well(dir.path(), "webhooks update audit --retries 3 --dry-run");
+    assert!(
+        shown.contains("Plan: 0 to add, 1 to change, 0 to replace, 0 to delete."),
+        "{shown}"
+    );
+}
