@@ -267,11 +267,17 @@ impl Dispatcher {
                         slot.lock().due_known = true;
                     }
                 }
-                SenderChange::Degraded { key, name, reason } => {
+                SenderChange::Degraded {
+                    key,
+                    name,
+                    reason,
+                    suspended,
+                } => {
                     let slot = slots.place(key, &name);
                     let mut state = slot.lock();
                     state.phase = Phase::Degraded(reason.into());
                     state.sender = None;
+                    state.suspended = suspended.map(Into::into);
                 }
                 SenderChange::Remove {
                     key,
@@ -322,6 +328,13 @@ impl Dispatcher {
     pub fn status_of(&self, key: SenderKey) -> Option<SenderStatus> {
         let slot = self.slot(key)?;
         Some(slot.status(self.shared.clock.now_ms(), slot.share.held()))
+    }
+
+    /// Why a sender is suspended, degraded or not.
+    #[must_use]
+    pub fn suspension(&self, key: SenderKey) -> Option<String> {
+        let slot = self.slot(key)?;
+        slot.lock().suspended.as_deref().map(str::to_owned)
     }
 
     /// Lifts a suspension; says whether there was one.

@@ -45,6 +45,8 @@ pub(super) enum SenderPart {
         name: Name,
         previous: Option<Name>,
         subscription: Subscription,
+        /// Its entry is as it was: it is prepared anew, and what suspended it holds.
+        unchanged: bool,
         sender: Result<Box<PreparedSender>, Problem>,
     },
     Remove {
@@ -210,6 +212,7 @@ impl Prepared {
                 name: name.clone(),
                 previous: previous_name(resource),
                 subscription: subscription(resource),
+                unchanged: true,
                 sender: Err(problem.clone()),
             }),
             _ => {}
@@ -259,6 +262,7 @@ fn sender(
         name: name.clone(),
         previous,
         subscription,
+        unchanged: request.lenient.contains(&address()),
         sender: Ok(Box::new(sender)),
     })
 }

@@ -116,6 +116,7 @@ async fn a_degraded_sender_keeps_its_backlog_until_it_can_be_prepared() {
         key: KEY,
         name: name.clone(),
         reason: reason.clone(),
+        suspended: None,
     }]);
     gateway.owe(KEY, event(1));
     a_while().await;
