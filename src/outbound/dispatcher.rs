@@ -1,5 +1,7 @@
 //! Knows every sender, wakes those with work, owns their tasks, the timer and what they share.
 
+mod timer;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
@@ -89,21 +91,6 @@ impl Shared {
         let _ = self.notices.try_send(notice);
     }
 
-    /// Wakes a sender at this time, or earlier where its timer stands earlier already.
-    pub(super) fn timer(&self, slot: &Slot, state: &mut State, at_ms: i64) {
-        if state.timer_ms.is_some_and(|standing| standing <= at_ms) {
-            return;
-        }
-        let mut timers = locked(&self.timers);
-        if let Some(standing) = state.timer_ms.replace(at_ms) {
-            timers.remove(&(standing, slot.key));
-        }
-        timers.insert((at_ms, slot.key));
-        if timers.first() == Some(&(at_ms, slot.key)) {
-            self.timer_bell.notify_one();
-        }
-    }
-
     /// A sender's draining is over; says whether it is gone. One that was taken back meanwhile stays.
     pub(super) fn forget(&self, slot: &Slot) -> bool {
         let mut slots = self.slots_mut();
@@ -142,43 +129,6 @@ impl Shared {
             state.running = true;
             self.tracker
                 .spawn_on(sender::run(Arc::clone(self), Arc::clone(slot)), &self.runtime);
-        }
-    }
-
-    /// The one timer of all senders.
-    async fn run_timer(self: Arc<Self>) {
-        loop {
-            let now_ms = self.clock.now_ms();
-            let (due, next_ms) = {
-                let mut timers = locked(&self.timers);
-                let later = timers.split_off(&(now_ms.saturating_add(1), SenderKey(i64::MIN)));
-                let due = std::mem::replace(&mut *timers, later);
-                (due, timers.first().map(|(at_ms, _)| *at_ms))
-            };
-            for (at_ms, key) in due {
-                let Some(slot) = self.slots().by_key.get(&key).cloned() else {
-                    continue;
-                };
-                {
-                    let mut state = slot.lock();
-                    if state.timer_ms == Some(at_ms) {
-                        state.timer_ms = None;
-                    }
-                    // What else the store has for later is not covered any more.
-                    state.due_known = false;
-                }
-                self.poke(&slot);
-            }
-            let sleep = next_ms.map(|next_ms| {
-                let wait = u64::try_from(next_ms.saturating_sub(now_ms)).unwrap_or(0);
-                Duration::from_millis(wait).min(self.timer_check)
-            });
-            tokio::select! {
-                biased;
-                () = self.stopping.cancelled() => return,
-                () = self.timer_bell.notified() => {}
-                () = tokio::time::sleep(sleep.unwrap_or_default()), if sleep.is_some() => {}
-            }
         }
     }
 }

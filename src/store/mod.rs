@@ -114,6 +114,10 @@ pub trait Store: Send + Sync + 'static {
     /// was not removed, or was taken back, stays as it is.
     async fn close_sender(&self, sender: SenderKey) -> Result<u64>;
 
+    /// The clock was set back by so much, to `now_ms`: what is put off to a later time comes earlier by as much, so that
+    /// nobody waits for the clock to catch up. Not in one transaction: an end in between leaves the rest as it was.
+    async fn clock_set_back(&self, by_ms: i64, now_ms: i64) -> Result<()>;
+
     /// Suspends a sender (410, 401 of an agent hook) with the reason, or lifts it with `None`. Survives restarts.
     async fn set_suspended(&self, sender: SenderKey, reason: Option<String>) -> Result<()>;
 
