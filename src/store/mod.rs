@@ -67,6 +67,9 @@ pub enum StoreError {
         /// What is there.
         found: u64,
     },
+    /// A page's cursor is none that a listing gave.
+    #[error("`{0}` is no cursor of this listing")]
+    Cursor(String),
     /// The engine's own failure.
     #[error("{0}")]
     Engine(String),

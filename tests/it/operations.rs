@@ -353,3 +353,29 @@ fn the_shells_complete_and_the_man_pages_are_whole() {
     let page = std::fs::read_to_string(dir.path().join("openclaw-webhooks-logs.1")).unwrap();
     assert!(page.contains("Examples") && page.contains("follow"), "{page}");
 }
+
+#[test]
+fn what_cannot_be_read_of_a_request_to_the_api_is_a_problem_as_any_other() {
+    let gateway = Gateway::start(&webhooks(&Receiver::start()));
+    for path in [
+        "/v1/logs?limit=many",
+        "/v1/logs?cursor=nonsense",
+        "/v1/events?undelivered=perhaps",
+        "/v1/events?cursor=1.x",
+        "/v1/dead?cursor=",
+        "/v1/generations?cursor=first",
+        "/v1/webhooks?cursor=first",
+        "/v1/document?generation=newest",
+        "/v1/webhooks/inbound/%ff",
+        "/v1/events/%ff",
+    ] {
+        let answer = crate::harness::Request::get(path).send(gateway.admin);
+        assert_eq!(answer.status, 400, "{path}: {}", answer.text());
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/problem+json"),
+            "{path}"
+        );
+        assert_eq!(answer.json()["status"], 400, "{path}");
+    }
+}

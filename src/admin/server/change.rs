@@ -1,13 +1,13 @@
 //! What the API does: every POST.
 
 use axum::Json;
-use axum::extract::Path;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::parts::Named;
 use super::read::{sender, since};
 use super::{Answer, Api, Failure, State};
 use crate::admin::impact;
@@ -245,7 +245,7 @@ impl From<Rejected> for Failure {
 
 // ---- senders and events ----
 
-pub(super) async fn resume(api: State, Path(name): Path<String>) -> Answer<Json<serde_json::Value>> {
+pub(super) async fn resume(api: State, Named(name): Named<String>) -> Answer<Json<serde_json::Value>> {
     let view = api.reconciler.view();
     let key = Name::parse(&name).ok().and_then(|name| view.keys.get(&name).copied());
     let key = key.ok_or_else(|| Failure::not_found(format!("there is no outbound webhook `{name}` in what runs")))?;
