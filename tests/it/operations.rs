@@ -379,3 +379,20 @@ fn what_cannot_be_read_of_a_request_to_the_api_is_a_problem_as_any_other() {
         assert_eq!(answer.json()["status"], 400, "{path}");
     }
 }
+
+#[test]
+fn published_data_is_delivered_with_its_numbers_as_they_came() {
+    let receiver = Receiver::start();
+    let gateway = Gateway::start(&webhooks(&receiver));
+    let data = r#"{"z":1E5,"a":1e400,"id":12345678901234567890,"x":{"$serde_json::private::Number":"1"}}"#;
+    let answer = crate::harness::Request::post(
+        "/v1/events",
+        format!(r#"{{"event": "message.received", "data": {data}}}"#),
+    )
+    .header("content-type", "application/json")
+    .send(gateway.admin);
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    let body = receiver.wait_for(1)[0].body.clone();
+    let body = String::from_utf8(body).unwrap();
+    assert!(body.contains(&format!(r#""data":{data}"#)), "{body}");
+}

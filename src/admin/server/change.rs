@@ -16,6 +16,7 @@ use crate::admin::wire::{
 };
 use crate::document;
 use crate::event::{Event, EventId, EventName, Name};
+use crate::inbound::PublishedData;
 use crate::plan::impact::Impact;
 use crate::plan::render::{Base, DocumentRow, Drift};
 use crate::plan::{self};
@@ -354,14 +355,8 @@ fn new_event(at: usize, publish: Publish, now: Timestamp) -> Answer<NewEvent> {
             .map_err(|_| bad(format!("timestamp: `{text}` is no RFC 3339 time")))?,
         None => now,
     };
-    // Compact, in order, to the digit.
-    let data: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(publish.data.get()).map_err(|_| bad("data must be an object".to_owned()))?;
-    let session = data
-        .get("sessionId")
-        .and_then(|session| session.as_str())
-        .map(Into::into);
-    let data = serde_json::value::to_raw_value(&data).map_err(|e| bad(e.to_string()))?;
+    let PublishedData { text, session } = PublishedData::read(publish.data.get()).map_err(bad)?;
+    let data = RawValue::from_string(text).map_err(|e| bad(e.to_string()))?;
     let key = match publish.id {
         Some(id) if id.is_empty() => return Err(bad("id is empty".to_owned())),
         Some(id) => Some(DedupeKey {
@@ -377,7 +372,7 @@ fn new_event(at: usize, publish: Publish, now: Timestamp) -> Answer<NewEvent> {
         timestamp,
         data,
         source: None,
-        session,
+        session: session.map(Into::into),
         traceparent: None,
         test: false,
     };
