@@ -54,6 +54,8 @@ pub(super) struct Shared {
     timer_check: Duration,
     timer_bell: Notify,
     notices: mpsc::Sender<Notice>,
+    /// What senders that are gone counted: sums never fall.
+    gone: Mutex<DispatcherFigures>,
     tracker: TaskTracker,
     runtime: Handle,
 }
@@ -93,11 +95,13 @@ impl Shared {
 
     /// A sender's draining is over; says whether it is gone. One that was taken back meanwhile stays.
     pub(super) fn forget(&self, slot: &Slot) -> bool {
+        let counted = slot.status(0, 0);
         let mut slots = self.slots_mut();
         let mut state = slot.lock();
         if !matches!(state.phase, Phase::Draining { .. }) {
             return false;
         }
+        locked(&self.gone).add(&counted);
         slots.by_key.remove(&slot.key);
         self.limits.set_senders(slots.by_key.len());
         if slots.by_name.get(&state.name) == Some(&slot.key) {
@@ -166,6 +170,7 @@ impl Dispatcher {
             timer_check,
             timer_bell: Notify::new(),
             notices,
+            gone: Mutex::default(),
             tracker: TaskTracker::new(),
             runtime: Handle::current(),
         });
@@ -356,14 +361,12 @@ impl Dispatcher {
         let slots: Vec<Arc<Slot>> = self.shared.slots().by_key.values().cloned().collect();
         let mut sum = DispatcherFigures {
             in_flight: self.in_flight(),
-            ..DispatcherFigures::default()
+            ..locked(&self.shared.gone).clone()
         };
         for slot in slots {
             let status = slot.status(now_ms, 0);
             sum.parked += usize::from(status.parked_until_ms.is_some());
-            sum.attempts += status.attempts;
-            sum.delivered += status.delivered;
-            sum.failed += status.failed;
+            sum.add(&status);
         }
         sum
     }

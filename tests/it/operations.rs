@@ -396,3 +396,29 @@ fn published_data_is_delivered_with_its_numbers_as_they_came() {
     let body = String::from_utf8(body).unwrap();
     assert!(body.contains(&format!(r#""data":{data}"#)), "{body}");
 }
+
+#[test]
+fn metrics_tell_how_long_attempts_took() {
+    let receiver = Receiver::start();
+    let gateway = Gateway::start(&webhooks(&receiver));
+    for message in 1..=3 {
+        assert_eq!(telegram(&gateway, message, SECRET), 200);
+    }
+    let text = eventually("three attempts are counted", || {
+        let (_, text) = gateway.get("/metrics");
+        text.contains("\nopenclaw_attempt_duration_seconds_count 3\n")
+            .then_some(text)
+    });
+    assert!(
+        text.contains("# TYPE openclaw_attempt_duration_seconds histogram\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("openclaw_attempt_duration_seconds_bucket{le=\"+Inf\"} 3\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("openclaw_attempt_duration_seconds_bucket{le=\"0.001\"} "),
+        "{text}"
+    );
+}

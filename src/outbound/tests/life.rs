@@ -55,6 +55,12 @@ async fn a_deleted_sender_delivers_its_backlog_and_is_closed_as_soon_as_it_owes_
     until("the end", || gateway.dispatcher.status_of(KEY).is_none()).await;
     assert_eq!(*gateway.store.closed.lock().unwrap(), [KEY]);
     assert!(gateway.dispatcher.status(&settings("http://x/").name).is_none());
+    let sums = gateway.dispatcher.figures();
+    assert_eq!(
+        (sums.attempts, sums.delivered, sums.failed),
+        (2, 1, 1),
+        "what it counted stays counted"
+    );
 }
 
 #[tokio::test]
