@@ -422,3 +422,14 @@ fn metrics_tell_how_long_attempts_took() {
         "{text}"
     );
 }
+
+#[test]
+fn each_condition_names_the_generation_under_which_it_was_seen() {
+    let gateway = Gateway::start(&webhooks(&Receiver::start()));
+    let status = gateway.status();
+    let conditions = status["conditions"].as_array().unwrap();
+    assert!(conditions.len() >= 4, "{conditions:?}");
+    for condition in conditions {
+        assert_eq!(condition["observedGeneration"], 1, "{condition}");
+    }
+}
