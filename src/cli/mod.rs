@@ -39,6 +39,7 @@ mod webhooks;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -184,6 +185,9 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Nobody reads: a broken pipe is no error.
             let _ = error.print();
+            if error.use_stderr() && wants_json(&arguments) {
+                say_in_json(&error);
+            }
             return ExitCode::from(usage_code(&error));
         }
     };
@@ -201,6 +205,27 @@ pub fn main() -> ExitCode {
 /// Help and version are answers. clap's own code for a usage error is 2, which here means "changes".
 fn usage_code(error: &clap::Error) -> u8 {
     u8::from(error.use_stderr())
+}
+
+/// Of a command line that could not be read.
+fn wants_json(arguments: &[OsString]) -> bool {
+    let is = |at: usize, word: &str| arguments.get(at).is_some_and(|found| found == word);
+    (0..arguments.len())
+        .any(|at| is(at, "--json") || is(at, "--output=json") || (is(at, "--output") && is(at + 1, "json")))
+}
+
+/// A usage error, on stdout as on stderr.
+fn say_in_json(error: &clap::Error) {
+    let text = error.to_string();
+    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let global = Global {
+        json: true,
+        ..Global::default()
+    };
+    let mut terminal = Terminal::of_process(&global);
+    let _ = terminal
+        .answer_json(&Error::new(message).json())
+        .and_then(|()| terminal.flush());
 }
 
 /// Runs a command to its end and returns the exit code.

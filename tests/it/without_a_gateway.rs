@@ -180,3 +180,20 @@ fn status_tells_a_broken_and_a_changed_document_apart() {
         "{text}"
     );
 }
+
+#[test]
+fn a_command_line_that_cannot_be_read_is_an_error_in_json_too() {
+    let dir = tempfile::tempdir().unwrap();
+    for line in [
+        "webhooks --json",
+        "--output json nosuch",
+        "webhooks logs a --last many --output=json",
+    ] {
+        let output = alone(dir.path(), &words(line));
+        let said = bad(&output);
+        let json: Json = serde_json::from_slice(&output.stdout).unwrap();
+        let error = json["error"]["message"].as_str().unwrap();
+        assert!(said.starts_with(&format!("error: {error}")), "{line}: {error}\n{said}");
+    }
+    assert!(alone(dir.path(), &["nosuch"]).stdout.is_empty());
+}
