@@ -43,6 +43,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::clock::{SharedClock, SystemClock};
@@ -104,7 +105,8 @@ struct Global {
         global = true,
         value_name = "FILE",
         env = "OPENCLAW_CONFIG",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = OsStringValueParser::new().map(PathBuf::from)
     )]
     config: Option<PathBuf>,
     /// The gateway's API: http://HOST:PORT, https://HOST:PORT or unix:PATH. Default: the document's `admin.listen`, and
@@ -132,6 +134,17 @@ struct Global {
 }
 
 impl Global {
+    /// A variable that is empty counts as unset, as in documents; what was typed is taken as it is.
+    fn forget_empty_variables(&mut self, arguments: &[OsString]) {
+        let typed = |flag: &str| arguments.iter().any(|word| word.to_string_lossy().starts_with(flag));
+        if !typed("--config") {
+            self.config.take_if(|path| path.as_os_str().is_empty());
+        }
+        if !typed("--gateway") {
+            self.gateway.take_if(|url| url.trim().is_empty());
+        }
+    }
+
     fn json(&self) -> bool {
         self.json || self.output == OutputForm::Json
     }
@@ -180,7 +193,7 @@ pub fn main() -> ExitCode {
         Terminal::of_process(&Global::default()).error(&error);
         return ExitCode::FAILURE;
     }
-    let cli = match Cli::try_parse() {
+    let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             // Nobody reads: a broken pipe is no error.
@@ -191,6 +204,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(usage_code(&error));
         }
     };
+    cli.global.forget_empty_variables(&arguments);
     let terminal = Terminal::of_process(&cli.global);
     let surroundings = Surroundings::of_process();
     let mut context = Context {
