@@ -4,7 +4,7 @@
 //! attempt, for signed times go stale and tokens are not stored.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::Uri;
+use http::{Method, Uri};
 
 use super::attempt::{Class, Delivery, Failure};
 use super::payload::Payload;
@@ -117,9 +117,9 @@ fn made_up(proofs: Option<&dyn Proofs>, sender: &PreparedSender) -> Result<(RawR
     };
     let request = RawRequest {
         route: route.clone(),
-        method: Method::POST.to_string(),
+        method: Method::POST,
         target: String::new(),
-        headers: Vec::new(),
+        headers: HeaderMap::new(),
         body: bytes::Bytes::new(),
         verified: true,
     };
