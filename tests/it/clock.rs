@@ -18,8 +18,14 @@ const HOUR: i64 = 3600;
 struct Wall(tempfile::TempDir);
 
 impl Wall {
-    /// `None`, with the reason on stderr: there is no C compiler here.
+    /// `None`, with the reason on stderr: there is no C compiler here, or nothing comes between a program and its clock.
     fn build() -> Option<Self> {
+        if cfg!(any(not(target_os = "linux"), target_feature = "crt-static")) {
+            eprintln!(
+                "skipped: the gateway's clock can be set on Linux alone, and in a binary that is linked dynamically"
+            );
+            return None;
+        }
         let dir = tempfile::tempdir().unwrap();
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/clock/shim.c");
         let library = dir.path().join("clock.so").display().to_string();

@@ -72,7 +72,11 @@ pub(super) fn headers(request: &RawRequest, into: &mut Vec<u8>) {
 
 /// How many bytes [`headers`] writes.
 pub(super) fn headers_len(request: &RawRequest) -> usize {
-    request.headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 2).sum()
+    request
+        .headers
+        .iter()
+        .map(|(n, v)| n.as_str().len() + v.len() + 2)
+        .sum()
 }
 
 /// What [`headers`] wrote.
