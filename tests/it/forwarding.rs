@@ -158,16 +158,6 @@ fn a_request_of_several_events_is_forwarded_once_and_needs_its_mark() {
 }
 
 #[test]
-fn a_test_of_a_forwarding_webhook_says_that_there_is_nothing_to_forward() {
-    let receiver = Receiver::start();
-    let gateway = Gateway::start(&forward(&receiver, "telegram: { secret: t }", "from: [telegram]"));
-    let out = gateway.cli(&["webhooks", "test", "out"]);
-    let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
-    assert!(said.contains("no request to forward"), "{said}");
-    assert_eq!(receiver.count(), 0);
-}
-
-#[test]
 fn a_test_of_a_forwarding_sender_is_a_request_that_its_platform_could_have_sent() {
     let receiver = Receiver::start();
     let inbound = |entry: &str| forward(&receiver, entry, "from: [in]");
