@@ -212,11 +212,10 @@ impl<'a> Shower<'a> {
             }
             if indent(line) < least || (is_item && !found && indent(line) <= least) {
                 least = indent(line);
-                let Some((key, value)) = trimmed.split_once(':') else {
+                let Some((key, is_block)) = owner(trimmed) else {
                     continue;
                 };
-                let is_secret = mask::is_secret_name(key.trim_matches(['"', '\'', ' ', '-', '{']));
-                if is_secret && (!found || value.trim_start().starts_with(['|', '>'])) {
+                if mask::is_secret_name(key) && (!found || is_block) {
                     return true;
                 }
                 found = true;
@@ -224,6 +223,16 @@ impl<'a> Shower<'a> {
         }
         false
     }
+}
+
+/// The key of a line that what follows may belong to, and whether its value is a block: the last one where the line ends with
+/// it or opens its value, else the first.
+fn owner(line: &str) -> Option<(&str, bool)> {
+    let (last, first) = (line.rfind(':')?, line.find(':')?);
+    let value = line[last + 1..].trim_start();
+    let is_block = value.starts_with(['|', '>']);
+    let opens = value.is_empty() || is_block || (value.starts_with(['[', '{']) && !value.contains([']', '}']));
+    Some((key_before(line, 0, if opens { last } else { first }), is_block))
 }
 
 /// The word before a colon.
@@ -294,6 +303,8 @@ mod tests {
             "a:\n  token: |\n    -----BEGIN KEY-----\n    # x: 1\n      - hunter2",
             "a:\n  password: one\n    two\n      hunter2",
             "{a: {secret: \"hunter2",
+            "{ \"a\": {\"secret\":\n   \"hunter2\"",
+            "{\"x\": 1, \"secret\": [\n  \"one\",\n  \"hunter2",
             "{\"authorization\": \"Bearer hunter2\", x: 1",
             "  - secret: 'hunter2'",
         ] {
