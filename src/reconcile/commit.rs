@@ -44,8 +44,8 @@ pub(super) struct Running {
 impl Running {
     /// Senders before routes before listeners: whatever is accepted has its senders already.
     ///
-    /// `standing` says what the store knows of a sender: why it is suspended, and whether it may be owed something. Where
-    /// the entry is as it was, what suspends the sender here holds too.
+    /// `standing` says what the store knows of a sender: why it is suspended, and whether it may be owed something. Of a
+    /// sender that is degraded here, and whose entry is as it was, what suspends it holds.
     pub(super) fn commit(
         &mut self,
         prepared: Prepared,
@@ -55,9 +55,9 @@ impl Running {
         if let Some(egress) = prepared.egress {
             self.dispatcher.set_egress(&egress);
         }
-        let standing = |key, unchanged: bool| {
+        let standing = |key, lenient: bool| {
             let (suspended, owed) = standing(key);
-            let stays = || self.dispatcher.suspension(key).filter(|_| unchanged);
+            let stays = || self.dispatcher.suspension(key).filter(|_| lenient);
             (suspended.or_else(stays), owed)
         };
         self.dispatcher.commit(
@@ -119,11 +119,11 @@ fn sender_change(
         SenderPart::Put {
             name,
             sender: Ok(sender),
-            unchanged,
+            lenient,
             ..
         } => {
             let key = *keys.get(&name)?;
-            let (suspended, owed) = standing(key, unchanged);
+            let (suspended, owed) = standing(key, lenient);
             SenderChange::Put {
                 key,
                 sender,
@@ -134,7 +134,7 @@ fn sender_change(
         SenderPart::Put {
             name,
             sender: Err(problem),
-            unchanged,
+            lenient,
             ..
         } => {
             let key = *keys.get(&name)?;
@@ -142,7 +142,7 @@ fn sender_change(
                 key,
                 name,
                 reason: problem.to_string(),
-                suspended: standing(key, unchanged).0,
+                suspended: standing(key, lenient).0,
             }
         }
         SenderPart::Remove {

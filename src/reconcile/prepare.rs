@@ -45,8 +45,9 @@ pub(super) enum SenderPart {
         name: Name,
         previous: Option<Name>,
         subscription: Subscription,
-        /// Its entry is as it was: it is prepared anew, and what suspended it holds.
-        unchanged: bool,
+        /// Where it cannot be prepared it is degraded: at a start, or because it is so already. Of one that is, the entry is
+        /// as it was, and what suspended it holds.
+        lenient: bool,
         sender: Result<Box<PreparedSender>, Problem>,
     },
     Remove {
@@ -212,7 +213,7 @@ impl Prepared {
                 name: name.clone(),
                 previous: previous_name(resource),
                 subscription: subscription(resource),
-                unchanged: true,
+                lenient: true,
                 sender: Err(problem.clone()),
             }),
             _ => {}
@@ -262,7 +263,7 @@ fn sender(
         name: name.clone(),
         previous,
         subscription,
-        unchanged: request.lenient.contains(&address()),
+        lenient: request.lenient.contains(&address()),
         sender: Ok(Box::new(sender)),
     })
 }
