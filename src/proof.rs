@@ -75,4 +75,8 @@ pub trait Proofs: Send + Sync + 'static {
     /// # Errors
     /// There is no such webhook, or it has no keys now.
     fn proof(&self, webhook: &Name, request: &Unproved<'_>, now: Timestamp) -> Result<Proof, Unprovable>;
+
+    /// A POST as the webhook's platform would send it, with a message of this text: all of it. `None`: there is no such
+    /// webhook, it has no keys now, or only the platform has the key that signs.
+    fn made_up(&self, webhook: &Name, text: &str) -> Option<Proof>;
 }

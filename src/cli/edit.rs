@@ -304,8 +304,8 @@ async fn planned(
 
 async fn without_gateway(old: &DocumentFile, new: &DocumentFile, context: &Context) -> Option<PlanDocument> {
     let row = plan::row(new, context);
-    // Where nothing ever ran, all of a large document would be new: what is told is the edit.
-    if let Ok(Some(store)) = local::open(old)
+    // Where nothing was ever applied, all of a large document would be new: what is told is the edit.
+    if let Some(store) = local::open_applied(old).await
         && let Ok(plan) = local::plan(Some(store.as_ref()), new, row, None).await
     {
         return Some(plan);

@@ -24,6 +24,12 @@ pub(crate) fn open_at(path: &Path) -> Result<Option<Arc<dyn Store>>, Error> {
     Ok(store.map(|store| store as Arc<dyn Store>))
 }
 
+/// The store of a document, where something was ever applied: a start that failed makes one as well.
+pub(crate) async fn open_applied(file: &DocumentFile) -> Option<Arc<dyn Store>> {
+    let store = open(file).ok()??;
+    matches!(store.last_generation().await, Ok(Some(_))).then_some(store)
+}
+
 /// No gateway ever ran with this document.
 pub(crate) fn no_store(file: &DocumentFile) -> Error {
     let at = document::store_path(file).map_or(String::new(), |path| format!(" at {}", path.display()));

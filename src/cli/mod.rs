@@ -39,9 +39,11 @@ mod webhooks;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::clock::{SharedClock, SystemClock};
@@ -103,7 +105,8 @@ struct Global {
         global = true,
         value_name = "FILE",
         env = "OPENCLAW_CONFIG",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = OsStringValueParser::new().map(PathBuf::from)
     )]
     config: Option<PathBuf>,
     /// The gateway's API: http://HOST:PORT, https://HOST:PORT or unix:PATH. Default: the document's `admin.listen`, and
@@ -131,6 +134,17 @@ struct Global {
 }
 
 impl Global {
+    /// A variable that is empty counts as unset, as in documents; what was typed is taken as it is.
+    fn forget_empty_variables(&mut self, arguments: &[OsString]) {
+        let typed = |flag: &str| arguments.iter().any(|word| word.to_string_lossy().starts_with(flag));
+        if !typed("--config") {
+            self.config.take_if(|path| path.as_os_str().is_empty());
+        }
+        if !typed("--gateway") {
+            self.gateway.take_if(|url| url.trim().is_empty());
+        }
+    }
+
     fn json(&self) -> bool {
         self.json || self.output == OutputForm::Json
     }
@@ -179,14 +193,18 @@ pub fn main() -> ExitCode {
         Terminal::of_process(&Global::default()).error(&error);
         return ExitCode::FAILURE;
     }
-    let cli = match Cli::try_parse() {
+    let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             // Nobody reads: a broken pipe is no error.
             let _ = error.print();
+            if error.use_stderr() && wants_json(&arguments) {
+                say_in_json(&error);
+            }
             return ExitCode::from(usage_code(&error));
         }
     };
+    cli.global.forget_empty_variables(&arguments);
     let terminal = Terminal::of_process(&cli.global);
     let surroundings = Surroundings::of_process();
     let mut context = Context {
@@ -201,6 +219,27 @@ pub fn main() -> ExitCode {
 /// Help and version are answers. clap's own code for a usage error is 2, which here means "changes".
 fn usage_code(error: &clap::Error) -> u8 {
     u8::from(error.use_stderr())
+}
+
+/// Of a command line that could not be read.
+fn wants_json(arguments: &[OsString]) -> bool {
+    let is = |at: usize, word: &str| arguments.get(at).is_some_and(|found| found == word);
+    (0..arguments.len())
+        .any(|at| is(at, "--json") || is(at, "--output=json") || (is(at, "--output") && is(at + 1, "json")))
+}
+
+/// A usage error, on stdout as on stderr.
+fn say_in_json(error: &clap::Error) {
+    let text = error.to_string();
+    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let global = Global {
+        json: true,
+        ..Global::default()
+    };
+    let mut terminal = Terminal::of_process(&global);
+    let _ = terminal
+        .answer_json(&Error::new(message).json())
+        .and_then(|()| terminal.flush());
 }
 
 /// Runs a command to its end and returns the exit code.

@@ -65,6 +65,17 @@ impl Source {
         Ok((Self::Gateway(client.clone()), client))
     }
 
+    /// The gateway does not answer at the moment.
+    pub(crate) async fn is_away(&self) -> bool {
+        match self {
+            Self::Gateway(client) => matches!(
+                client.status().await,
+                Err(ClientError::NothingAnswers(_) | ClientError::Unreachable { .. })
+            ),
+            Self::Local(_) => false,
+        }
+    }
+
     /// Every webhook in the order of the document, inbound ones first.
     pub(crate) async fn webhooks(&self) -> Result<Vec<WebhookRow>, Error> {
         let mut rows = match self {

@@ -102,6 +102,9 @@ impl Store for FakeStore {
     async fn close_sender(&self, _: SenderKey) -> Result<u64> {
         Err(StoreError::Closed)
     }
+    async fn clock_set_back(&self, _: i64, _: i64) -> Result<()> {
+        Err(StoreError::Closed)
+    }
     async fn set_suspended(&self, _: SenderKey, _: Option<String>) -> Result<()> {
         Err(StoreError::Closed)
     }

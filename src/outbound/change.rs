@@ -54,7 +54,8 @@ pub enum SenderChange {
         key: SenderKey,
         /// Its settings.
         sender: Box<PreparedSender>,
-        /// The store's reason of a suspension that is to stay: at a start, where the entry is as it was. Where the entry
+        /// The reason of a suspension that is to stay: at a start, and of a degraded one that is mended, where the entry is
+        /// as it was. Where the entry
         /// changed while no gateway ran, `Store::set_suspended` is the caller's to call.
         suspended: Option<String>,
         /// Whether the store may owe it something already; `false` saves a look at each of 100,000 idle senders.
@@ -68,6 +69,8 @@ pub enum SenderChange {
         name: Name,
         /// Why, without secrets.
         reason: String,
+        /// The reason of a suspension, which stays until the entry changes.
+        suspended: Option<String>,
     },
     /// The sender is gone from the document. Ends with `Store::close_sender`.
     Remove {

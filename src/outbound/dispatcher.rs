@@ -1,5 +1,7 @@
 //! Knows every sender, wakes those with work, owns their tasks, the timer and what they share.
 
+mod timer;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
@@ -52,6 +54,8 @@ pub(super) struct Shared {
     timer_check: Duration,
     timer_bell: Notify,
     notices: mpsc::Sender<Notice>,
+    /// What senders that are gone counted: sums never fall.
+    gone: Mutex<DispatcherFigures>,
     tracker: TaskTracker,
     runtime: Handle,
 }
@@ -89,28 +93,15 @@ impl Shared {
         let _ = self.notices.try_send(notice);
     }
 
-    /// Wakes a sender at this time, or earlier where its timer stands earlier already.
-    pub(super) fn timer(&self, slot: &Slot, state: &mut State, at_ms: i64) {
-        if state.timer_ms.is_some_and(|standing| standing <= at_ms) {
-            return;
-        }
-        let mut timers = locked(&self.timers);
-        if let Some(standing) = state.timer_ms.replace(at_ms) {
-            timers.remove(&(standing, slot.key));
-        }
-        timers.insert((at_ms, slot.key));
-        if timers.first() == Some(&(at_ms, slot.key)) {
-            self.timer_bell.notify_one();
-        }
-    }
-
     /// A sender's draining is over; says whether it is gone. One that was taken back meanwhile stays.
     pub(super) fn forget(&self, slot: &Slot) -> bool {
+        let counted = slot.status(0, 0);
         let mut slots = self.slots_mut();
         let mut state = slot.lock();
         if !matches!(state.phase, Phase::Draining { .. }) {
             return false;
         }
+        locked(&self.gone).add(&counted);
         slots.by_key.remove(&slot.key);
         self.limits.set_senders(slots.by_key.len());
         if slots.by_name.get(&state.name) == Some(&slot.key) {
@@ -142,43 +133,6 @@ impl Shared {
             state.running = true;
             self.tracker
                 .spawn_on(sender::run(Arc::clone(self), Arc::clone(slot)), &self.runtime);
-        }
-    }
-
-    /// The one timer of all senders.
-    async fn run_timer(self: Arc<Self>) {
-        loop {
-            let now_ms = self.clock.now_ms();
-            let (due, next_ms) = {
-                let mut timers = locked(&self.timers);
-                let later = timers.split_off(&(now_ms.saturating_add(1), SenderKey(i64::MIN)));
-                let due = std::mem::replace(&mut *timers, later);
-                (due, timers.first().map(|(at_ms, _)| *at_ms))
-            };
-            for (at_ms, key) in due {
-                let Some(slot) = self.slots().by_key.get(&key).cloned() else {
-                    continue;
-                };
-                {
-                    let mut state = slot.lock();
-                    if state.timer_ms == Some(at_ms) {
-                        state.timer_ms = None;
-                    }
-                    // What else the store has for later is not covered any more.
-                    state.due_known = false;
-                }
-                self.poke(&slot);
-            }
-            let sleep = next_ms.map(|next_ms| {
-                let wait = u64::try_from(next_ms.saturating_sub(now_ms)).unwrap_or(0);
-                Duration::from_millis(wait).min(self.timer_check)
-            });
-            tokio::select! {
-                biased;
-                () = self.stopping.cancelled() => return,
-                () = self.timer_bell.notified() => {}
-                () = tokio::time::sleep(sleep.unwrap_or_default()), if sleep.is_some() => {}
-            }
         }
     }
 }
@@ -216,6 +170,7 @@ impl Dispatcher {
             timer_check,
             timer_bell: Notify::new(),
             notices,
+            gone: Mutex::default(),
             tracker: TaskTracker::new(),
             runtime: Handle::current(),
         });
@@ -267,11 +222,17 @@ impl Dispatcher {
                         slot.lock().due_known = true;
                     }
                 }
-                SenderChange::Degraded { key, name, reason } => {
+                SenderChange::Degraded {
+                    key,
+                    name,
+                    reason,
+                    suspended,
+                } => {
                     let slot = slots.place(key, &name);
                     let mut state = slot.lock();
                     state.phase = Phase::Degraded(reason.into());
                     state.sender = None;
+                    state.suspended = suspended.map(Into::into);
                 }
                 SenderChange::Remove {
                     key,
@@ -322,6 +283,13 @@ impl Dispatcher {
     pub fn status_of(&self, key: SenderKey) -> Option<SenderStatus> {
         let slot = self.slot(key)?;
         Some(slot.status(self.shared.clock.now_ms(), slot.share.held()))
+    }
+
+    /// Why a sender is suspended, degraded or not.
+    #[must_use]
+    pub fn suspension(&self, key: SenderKey) -> Option<String> {
+        let slot = self.slot(key)?;
+        slot.lock().suspended.as_deref().map(str::to_owned)
     }
 
     /// Lifts a suspension; says whether there was one.
@@ -393,14 +361,12 @@ impl Dispatcher {
         let slots: Vec<Arc<Slot>> = self.shared.slots().by_key.values().cloned().collect();
         let mut sum = DispatcherFigures {
             in_flight: self.in_flight(),
-            ..DispatcherFigures::default()
+            ..locked(&self.shared.gone).clone()
         };
         for slot in slots {
             let status = slot.status(now_ms, 0);
             sum.parked += usize::from(status.parked_until_ms.is_some());
-            sum.attempts += status.attempts;
-            sum.delivered += status.delivered;
-            sum.failed += status.failed;
+            sum.add(&status);
         }
         sum
     }

@@ -3,14 +3,14 @@
 //! Method, query, body and the platform's own headers are those of the stored request; what proves it is made anew at each
 //! attempt, for signed times go stale and tokens are not stored.
 
-use http::Uri;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Uri};
 
 use super::attempt::{Class, Delivery, Failure};
 use super::payload::Payload;
 use super::prepared::PreparedSender;
-use crate::proof::{Proofs, Unprovable, Unproved};
-use crate::store::Store;
+use crate::proof::{Proof, Proofs, Unprovable, Unproved};
+use crate::store::{RawRequest, Store};
 
 /// Headers of the connection that the request came in by, and of proxies on its way: they say nothing about the next one.
 /// OpenClaw answers the proxies' with 403.
@@ -38,35 +38,11 @@ pub(super) async fn payload(
     sender: &PreparedSender,
     delivery: &Delivery<'_>,
 ) -> Result<Payload, Failure> {
-    if delivery.event.test {
-        return Err(Failure::new(
-            Class::Template,
-            "there is no request to forward: only what a platform really sent is forwarded",
-        ));
-    }
-    let stored = store.raw_request(delivery.event.id.as_str()).await;
-    let request = match stored {
-        Ok(Some(stored)) => stored.request,
-        Ok(None) => return Err(Failure::new(Class::Template, "the event was not made by a request")),
-        Err(error) => return Err(Failure::new(Class::Local, format_args!("the store failed: {error}"))),
+    let (request, proof) = if delivery.event.test {
+        made_up(proofs, sender)?
+    } else {
+        received(store, proofs, delivery).await?
     };
-    let unproved = Unproved {
-        method: &request.method,
-        target: &request.target,
-        headers: &request.headers,
-        body: &request.body,
-    };
-    let proof = match proofs {
-        Some(proofs) => proofs.proof(&request.route, &unproved, delivery.now),
-        None => Err(Unprovable::NotNow),
-    };
-    let proof = proof.map_err(|why| {
-        let class = match why {
-            Unprovable::Gone => Class::Template,
-            Unprovable::NotNow => Class::Local,
-        };
-        Failure::new(class, format_args!("webhooks.inbound.{} {why}", request.route))
-    })?;
 
     let mut headers = HeaderMap::with_capacity(request.headers.len() + 4);
     for (name, value) in &request.headers {
@@ -95,6 +71,59 @@ pub(super) async fn payload(
         headers,
         body: proof.body.unwrap_or(request.body),
     })
+}
+
+/// The request that made the event, and what proves it now.
+async fn received(
+    store: &dyn Store,
+    proofs: Option<&dyn Proofs>,
+    delivery: &Delivery<'_>,
+) -> Result<(RawRequest, Proof), Failure> {
+    let stored = store.raw_request(delivery.event.id.as_str()).await;
+    let request = match stored {
+        Ok(Some(stored)) => stored.request,
+        Ok(None) => return Err(Failure::new(Class::Template, "the event was not made by a request")),
+        Err(error) => return Err(Failure::new(Class::Local, format_args!("the store failed: {error}"))),
+    };
+    let unproved = Unproved {
+        method: &request.method,
+        target: &request.target,
+        headers: &request.headers,
+        body: &request.body,
+    };
+    let proof = match proofs {
+        Some(proofs) => proofs.proof(&request.route, &unproved, delivery.now),
+        None => Err(Unprovable::NotNow),
+    };
+    let proof = proof.map_err(|why| {
+        let class = match why {
+            Unprovable::Gone => Class::Template,
+            Unprovable::NotNow => Class::Local,
+        };
+        Failure::new(class, format_args!("webhooks.inbound.{} {why}", request.route))
+    })?;
+    Ok((request, proof))
+}
+
+/// For a test: a request as the first platform of `from` would send it that lets one be made up.
+fn made_up(proofs: Option<&dyn Proofs>, sender: &PreparedSender) -> Result<(RawRequest, Proof), Failure> {
+    let mut from = sender.settings.from.iter().flatten();
+    let made = from.find_map(|route| Some((route, proofs?.made_up(route, "a test of this webhook")?)));
+    let Some((route, proof)) = made else {
+        return Err(Failure::new(
+            Class::Template,
+            "no inbound webhook of `from` has a request made up for a test: only its platform has the key that signs, or it is degraded",
+        ));
+    };
+    let request = RawRequest {
+        route: route.clone(),
+        method: Method::POST,
+        target: String::new(),
+        headers: HeaderMap::new(),
+        body: bytes::Bytes::new(),
+        verified: true,
+    };
+    Ok((request, proof))
 }
 
 /// The endpoint with what the query holds beside its own; `None`: as it is.

@@ -200,6 +200,16 @@ impl State {
         }
     }
 
+    /// The clock was set back by so much, to `now_ms`: what is left of each wait stays.
+    pub(super) fn set_back(&mut self, by_ms: i64, now_ms: i64) {
+        if self.floor_ms > now_ms {
+            self.floor_ms = self.floor_ms.saturating_sub(by_ms);
+        }
+        if let Phase::Draining { until_ms } = &mut self.phase {
+            *until_ms = until_ms.saturating_sub(by_ms);
+        }
+    }
+
     /// No attempt begins before this time, unless it is further off than anything can park a sender: then the clock was set
     /// back.
     fn floor_ms(&self, now_ms: i64) -> i64 {

@@ -48,7 +48,7 @@ pub struct SenderStatus {
 }
 
 /// Sums over all senders.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DispatcherFigures {
     /// Attempts in flight.
     pub in_flight: usize,
@@ -60,6 +60,17 @@ pub struct DispatcherFigures {
     pub delivered: u64,
     /// Of those, failed.
     pub failed: u64,
+    /// How long attempts took.
+    pub latency: Histogram,
+}
+
+impl DispatcherFigures {
+    pub(super) fn add(&mut self, sender: &SenderStatus) {
+        self.attempts += sender.attempts;
+        self.delivered += sender.delivered;
+        self.failed += sender.failed;
+        self.latency.add(&sender.latency);
+    }
 }
 
 /// Upper bounds of the histogram's buckets in milliseconds; one more takes the rest.
@@ -89,6 +100,13 @@ impl Histogram {
     #[must_use]
     pub fn sum_us(&self) -> u64 {
         self.sum_us
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count += more;
+        }
+        self.sum_us = self.sum_us.saturating_add(other.sum_us);
     }
 
     pub(super) fn record(&mut self, latency: Duration) {

@@ -44,7 +44,8 @@ pub(super) struct Running {
 impl Running {
     /// Senders before routes before listeners: whatever is accepted has its senders already.
     ///
-    /// `standing` says what the store knows of a sender: why it is suspended, and whether it may be owed something.
+    /// `standing` says what the store knows of a sender: why it is suspended, and whether it may be owed something. Of a
+    /// sender that is degraded here, and whose entry is as it was, what suspends it holds.
     pub(super) fn commit(
         &mut self,
         prepared: Prepared,
@@ -54,11 +55,16 @@ impl Running {
         if let Some(egress) = prepared.egress {
             self.dispatcher.set_egress(&egress);
         }
+        let standing = |key, lenient: bool| {
+            let (suspended, owed) = standing(key);
+            let stays = || self.dispatcher.suspension(key).filter(|_| lenient);
+            (suspended.or_else(stays), owed)
+        };
         self.dispatcher.commit(
             prepared
                 .senders
                 .into_iter()
-                .filter_map(|part| sender_change(part, keys, standing))
+                .filter_map(|part| sender_change(part, keys, &standing))
                 .collect(),
         );
         self.routes.commit(prepared.routes);
@@ -106,17 +112,18 @@ impl Running {
 fn sender_change(
     part: SenderPart,
     keys: &HashMap<Name, SenderKey>,
-    standing: &dyn Fn(SenderKey) -> (Option<String>, bool),
+    standing: &dyn Fn(SenderKey, bool) -> (Option<String>, bool),
 ) -> Option<SenderChange> {
     // A removed sender that the store never knew (it was created and deleted while nothing ran) has nothing to drain.
     Some(match part {
         SenderPart::Put {
             name,
             sender: Ok(sender),
+            lenient,
             ..
         } => {
             let key = *keys.get(&name)?;
-            let (suspended, owed) = standing(key);
+            let (suspended, owed) = standing(key, lenient);
             SenderChange::Put {
                 key,
                 sender,
@@ -127,12 +134,17 @@ fn sender_change(
         SenderPart::Put {
             name,
             sender: Err(problem),
+            lenient,
             ..
-        } => SenderChange::Degraded {
-            key: *keys.get(&name)?,
-            name,
-            reason: problem.to_string(),
-        },
+        } => {
+            let key = *keys.get(&name)?;
+            SenderChange::Degraded {
+                key,
+                name,
+                reason: problem.to_string(),
+                suspended: standing(key, lenient).0,
+            }
+        }
         SenderPart::Remove {
             name,
             on_delete,

@@ -45,6 +45,9 @@ pub(super) enum SenderPart {
         name: Name,
         previous: Option<Name>,
         subscription: Subscription,
+        /// Where it cannot be prepared it is degraded: at a start, or because it is so already. Of one that is, the entry is
+        /// as it was, and what suspended it holds.
+        lenient: bool,
         sender: Result<Box<PreparedSender>, Problem>,
     },
     Remove {
@@ -210,6 +213,7 @@ impl Prepared {
                 name: name.clone(),
                 previous: previous_name(resource),
                 subscription: subscription(resource),
+                lenient: true,
                 sender: Err(problem.clone()),
             }),
             _ => {}
@@ -259,6 +263,7 @@ fn sender(
         name: name.clone(),
         previous,
         subscription,
+        lenient: request.lenient.contains(&address()),
         sender: Ok(Box::new(sender)),
     })
 }

@@ -104,8 +104,6 @@ impl Core {
         let now = start.clock.now();
         let last = start.store.last_generation().await?;
         let mut conditions = Conditions::default();
-        conditions.set(types::READY, true, reasons::OK, "", now, 0);
-        conditions.set(types::STORE_PRESSURE, false, reasons::OK, "", now, 0);
         let mut waiting = None;
         let seen = match &start.file {
             Ok((bytes, _)) => fingerprint::sha256(bytes),
@@ -185,6 +183,8 @@ impl Core {
             start.store.close_sender(row.key).await?;
         }
 
+        conditions.set(types::READY, true, reasons::OK, "", now, generation.number);
+        conditions.set(types::STORE_PRESSURE, false, reasons::OK, "", now, generation.number);
         let degraded = prepared.degraded.clone();
         for problem in degraded.values() {
             warn!(address = %problem.address, reason = problem.reason, "degraded: {}", problem.message);

@@ -67,6 +67,9 @@ pub enum StoreError {
         /// What is there.
         found: u64,
     },
+    /// A page's cursor is none that a listing gave.
+    #[error("`{0}` is no cursor of this listing")]
+    Cursor(String),
     /// The engine's own failure.
     #[error("{0}")]
     Engine(String),
@@ -113,6 +116,10 @@ pub trait Store: Send + Sync + 'static {
     /// Ends a draining sender: what it is still owed becomes dead letters with reason `deleted`. Returns how many. One that
     /// was not removed, or was taken back, stays as it is.
     async fn close_sender(&self, sender: SenderKey) -> Result<u64>;
+
+    /// The clock was set back by so much, to `now_ms`: what is put off to a later time comes earlier by as much, so that
+    /// nobody waits for the clock to catch up. Not in one transaction: an end in between leaves the rest as it was.
+    async fn clock_set_back(&self, by_ms: i64, now_ms: i64) -> Result<()>;
 
     /// Suspends a sender (410, 401 of an agent hook) with the reason, or lifts it with `None`. Survives restarts.
     async fn set_suspended(&self, sender: SenderKey, reason: Option<String>) -> Result<()>;

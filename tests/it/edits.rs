@@ -340,7 +340,7 @@ fn a_dry_run_masks_secrets_and_shows_that_one_changes() {
     let dir = tempfile::tempdir().unwrap();
     let before = DOCUMENT.replace(
         "paused: false",
-        "secret: old-hunter2 # ours\n      auth:\n        bearer: \"token-hunter2\"\nelsewhere:\n  password: other-hunter2",
+        "secret: old-hunter2 # ours\n      auth:\n        bearer: \"token-hunter2\"\nelsewhere:\n  password: other-hunter2\n  token: |\n    first-hunter2\n      deeper: hunter2\n      third-hunter2",
     );
     std::fs::write(dir.path().join("openclaw.yaml"), &before).unwrap();
     // Another part's secret, in the lines around an edit at the end of the webhooks.
@@ -366,5 +366,24 @@ fn a_dry_run_masks_secrets_and_shows_that_one_changes() {
     assert_eq!(
         std::fs::read_to_string(dir.path().join("openclaw.yaml")).unwrap(),
         before
+    );
+}
+
+#[test]
+fn where_a_start_failed_an_edits_plan_is_the_edit() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = format!("listen: \"{}\" }} # any port", taken.local_addr().unwrap());
+    let text = DOCUMENT.replace("listen: \"127.0.0.1:0\" } # any port", &at);
+    std::fs::write(dir.path().join("openclaw.yaml"), text).unwrap();
+    fails(dir.path(), "run", &["in use"]);
+    assert!(
+        dir.path().join(".openclaw-webhooks").is_dir(),
+        "it has a store without a generation"
+    );
+    let shown = well(dir.path(), "webhooks update audit --retries 3 --dry-run");
+    assert!(
+        shown.contains("Plan: 0 to add, 1 to change, 0 to replace, 0 to delete."),
+        "{shown}"
     );
 }

@@ -158,11 +158,37 @@ fn a_request_of_several_events_is_forwarded_once_and_needs_its_mark() {
 }
 
 #[test]
-fn a_test_of_a_forwarding_webhook_says_that_there_is_nothing_to_forward() {
+fn a_test_of_a_forwarding_sender_is_a_request_that_its_platform_could_have_sent() {
     let receiver = Receiver::start();
-    let gateway = Gateway::start(&forward(&receiver, "telegram: { secret: t }", "from: [telegram]"));
-    let out = gateway.cli(&["webhooks", "test", "out"]);
-    let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
-    assert!(said.contains("no request to forward"), "{said}");
-    assert_eq!(receiver.count(), 0);
+    let inbound = |entry: &str| forward(&receiver, entry, "from: [in]");
+    let gateway = Gateway::start(&inbound("in: { platform: telegram, secret: a-token }"));
+    let test = |gateway: &Gateway| {
+        gateway
+            .post("/v1/webhooks/outbound/out/test", &serde_json::json!({}))
+            .json()
+    };
+    assert_eq!(test(&gateway)["delivered"], true);
+    let got = receiver.wait_for(1).remove(0);
+    assert_eq!(got.header("x-telegram-bot-api-secret-token"), Some("a-token"));
+    assert_eq!(got.header("content-type"), Some("application/json"));
+    assert_eq!(got.json()["message"]["text"], "a test of this webhook");
+
+    gateway.save_and_wait(&inbound("in: { platform: bluebubbles, secret: a-password }"));
+    assert_eq!(test(&gateway)["delivered"], true);
+    let got = receiver.wait_for(2).remove(1);
+    assert_eq!(got.target, "/hook?own=1&password=a-password");
+
+    // Discord alone has the key that signs.
+    let key = "6f1c".repeat(16);
+    gateway.save_and_wait(&inbound(&format!("in: {{ platform: discord, publicKey: \"{key}\" }}")));
+    let answer = test(&gateway);
+    assert_eq!(answer["error"], "template");
+    assert!(
+        answer["detail"]
+            .as_str()
+            .unwrap()
+            .contains("only its platform has the key"),
+        "{answer}"
+    );
+    assert_eq!(receiver.count(), 2);
 }

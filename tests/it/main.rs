@@ -11,6 +11,7 @@
 
 mod bad_documents;
 mod certificates;
+mod clock;
 mod completions;
 mod damaged_store;
 mod dependencies;

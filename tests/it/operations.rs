@@ -353,3 +353,83 @@ fn the_shells_complete_and_the_man_pages_are_whole() {
     let page = std::fs::read_to_string(dir.path().join("openclaw-webhooks-logs.1")).unwrap();
     assert!(page.contains("Examples") && page.contains("follow"), "{page}");
 }
+
+#[test]
+fn what_cannot_be_read_of_a_request_to_the_api_is_a_problem_as_any_other() {
+    let gateway = Gateway::start(&webhooks(&Receiver::start()));
+    for path in [
+        "/v1/logs?limit=many",
+        "/v1/logs?cursor=nonsense",
+        "/v1/events?undelivered=perhaps",
+        "/v1/events?cursor=1.x",
+        "/v1/dead?cursor=",
+        "/v1/generations?cursor=first",
+        "/v1/webhooks?cursor=first",
+        "/v1/document?generation=newest",
+        "/v1/webhooks/inbound/%ff",
+        "/v1/events/%ff",
+    ] {
+        let answer = crate::harness::Request::get(path).send(gateway.admin);
+        assert_eq!(answer.status, 400, "{path}: {}", answer.text());
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/problem+json"),
+            "{path}"
+        );
+        assert_eq!(answer.json()["status"], 400, "{path}");
+    }
+}
+
+#[test]
+fn published_data_is_delivered_with_its_numbers_as_they_came() {
+    let receiver = Receiver::start();
+    let gateway = Gateway::start(&webhooks(&receiver));
+    let data = r#"{"z":1E5,"a":1e400,"id":12345678901234567890,"x":{"$serde_json::private::Number":"1"}}"#;
+    let answer = crate::harness::Request::post(
+        "/v1/events",
+        format!(r#"{{"event": "message.received", "data": {data}}}"#),
+    )
+    .header("content-type", "application/json")
+    .send(gateway.admin);
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    let body = receiver.wait_for(1)[0].body.clone();
+    let body = String::from_utf8(body).unwrap();
+    assert!(body.contains(&format!(r#""data":{data}"#)), "{body}");
+}
+
+#[test]
+fn metrics_tell_how_long_attempts_took() {
+    let receiver = Receiver::start();
+    let gateway = Gateway::start(&webhooks(&receiver));
+    for message in 1..=3 {
+        assert_eq!(telegram(&gateway, message, SECRET), 200);
+    }
+    let text = eventually("three attempts are counted", || {
+        let (_, text) = gateway.get("/metrics");
+        text.contains("\nopenclaw_attempt_duration_seconds_count 3\n")
+            .then_some(text)
+    });
+    assert!(
+        text.contains("# TYPE openclaw_attempt_duration_seconds histogram\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("openclaw_attempt_duration_seconds_bucket{le=\"+Inf\"} 3\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("openclaw_attempt_duration_seconds_bucket{le=\"0.001\"} "),
+        "{text}"
+    );
+}
+
+#[test]
+fn each_condition_names_the_generation_under_which_it_was_seen() {
+    let gateway = Gateway::start(&webhooks(&Receiver::start()));
+    let status = gateway.status();
+    let conditions = status["conditions"].as_array().unwrap();
+    assert!(conditions.len() >= 4, "{conditions:?}");
+    for condition in conditions {
+        assert_eq!(condition["observedGeneration"], 1, "{condition}");
+    }
+}

@@ -1,5 +1,7 @@
 //! What outbound promises to whoever is at the other end.
 
+use std::sync::Arc;
+
 use crate::harness::{Behaviour, Gateway, Receiver, document, eventually};
 use crate::load::{SECRET, github};
 
@@ -149,6 +151,46 @@ fn the_gateways_own_life_is_told() {
         .map(|r| r.header("x-openclaw-event").unwrap().to_owned())
         .collect();
     assert_eq!(names, ["system.started", "system.stopped"]);
+}
+
+#[test]
+fn a_suspended_sender_that_is_degraded_at_a_start_is_suspended_when_it_is_mended() {
+    let receiver = Receiver::start();
+    receiver.behave(Behaviour::Answer(410));
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    let (secret, aside) = (dir.path().join("secret"), dir.path().join("aside"));
+    std::fs::write(&secret, "s").unwrap();
+    let text = document(&format!(
+        "  inbound:\n    github: {{ secret: {SECRET} }}\n  outbound:\n    out: {{ url: \"{}\", secret: {{ file: ./secret }}, events: [webhook.received] }}\n",
+        receiver.url("/events")
+    ));
+    std::fs::write(dir.path().join("openclaw.yaml"), &text).unwrap();
+    let is = |gateway: &Gateway, wanted: &str| {
+        eventually(&format!("it is {wanted}"), || {
+            let found = gateway.json("/v1/webhooks/outbound/out");
+            (found["webhook"]["state"] == wanted).then_some(())
+        });
+    };
+    let mut gateway = Gateway::start_in(dir.clone(), Vec::new());
+    assert_eq!(github("/webhook/github", "kept").send(gateway.public).status, 200);
+    is(&gateway, "suspended");
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait(), Some(0));
+
+    std::fs::rename(&secret, &aside).unwrap();
+    let gateway = Gateway::start_in(dir, Vec::new());
+    is(&gateway, "degraded");
+    std::fs::rename(&aside, &secret).unwrap();
+    is(&gateway, "suspended");
+    assert_eq!(receiver.count(), 1);
+    // Only a changed entry ends it, and it has ended for good then.
+    receiver.behave(Behaviour::Answer(200));
+    gateway.save_and_wait(&text.replace("/events", "/others"));
+    receiver.wait_for(2);
+    is(&gateway, "active");
+    let (dir, env) = gateway.kill();
+    let gateway = Gateway::start_in(dir, env);
+    is(&gateway, "active");
 }
 
 #[test]

@@ -212,6 +212,23 @@ fn logs_follow_what_comes() {
     let second = next();
     assert_eq!(second["status"], 502);
     assert_ne!(first["delivery"], second["delivery"]);
+
+    // While the gateway is away nobody answers; what it does when it is back follows.
+    let (admin, path) = (gateway.admin, gateway.path("openclaw.yaml"));
+    let (dir, env) = gateway.kill();
+    let nobody = std::net::TcpListener::bind(admin).unwrap();
+    for _ in 0..2 {
+        drop(nobody.accept().unwrap());
+    }
+    drop(nobody);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let here = format!("admin: {{ listen: \"{admin}\" }}");
+    std::fs::write(&path, text.replace("admin: { listen: \"127.0.0.1:0\" }", &here)).unwrap();
+    let gateway = Gateway::start_in(dir, env);
+    assert_eq!(telegram(&gateway, 3, SECRET), 200);
+    let third = next();
+    assert_eq!(third["status"], 502);
+    assert_ne!(second["delivery"], third["delivery"]);
     child.kill().unwrap();
     child.wait().unwrap();
 }

@@ -6,7 +6,7 @@ use std::process::Output;
 
 use serde_json::Value as Json;
 
-use crate::harness::{Behaviour, Gateway, Receiver, eventually};
+use crate::harness::{Behaviour, Gateway, Receiver, eventually, openclaw};
 use crate::webhooks::{SECRET, alone, bad, good, json_of, telegram, webhooks};
 
 /// Every command that reads; `EVENT` stands for an event's id.
@@ -179,4 +179,38 @@ fn status_tells_a_broken_and_a_changed_document_apart() {
         text.contains("Document:  openclaw.yaml is broken:\n") && text.contains("did you mean `retries`?"),
         "{text}"
     );
+}
+
+#[test]
+fn a_command_line_that_cannot_be_read_is_an_error_in_json_too() {
+    let dir = tempfile::tempdir().unwrap();
+    for line in [
+        "webhooks --json",
+        "--output json nosuch",
+        "webhooks logs a --last many --output=json",
+    ] {
+        let output = alone(dir.path(), &words(line));
+        let said = bad(&output);
+        let json: Json = serde_json::from_slice(&output.stdout).unwrap();
+        let error = json["error"]["message"].as_str().unwrap();
+        assert!(said.starts_with(&format!("error: {error}")), "{line}: {error}\n{said}");
+    }
+    assert!(alone(dir.path(), &["nosuch"]).stdout.is_empty());
+}
+
+#[test]
+fn a_variable_that_is_empty_counts_as_unset() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start();
+    std::fs::write(dir.path().join("openclaw.yaml"), webhooks(&receiver)).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = openclaw();
+        command.args(args).current_dir(dir.path());
+        command.env("OPENCLAW_CONFIG", "").env("OPENCLAW_GATEWAY", "");
+        command.output().unwrap()
+    };
+    assert!(good(&run(&["webhooks", "list"])).contains("/webhook/telegram"));
+    // What is typed is not passed over: it may stand for a variable that was forgotten.
+    bad(&run(&["--config", "", "webhooks", "list"]));
+    bad(&run(&["--gateway=", "webhooks", "list"]));
 }

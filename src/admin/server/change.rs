@@ -1,13 +1,13 @@
 //! What the API does: every POST.
 
 use axum::Json;
-use axum::extract::Path;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::parts::Named;
 use super::read::{sender, since};
 use super::{Answer, Api, Failure, State};
 use crate::admin::impact;
@@ -16,6 +16,7 @@ use crate::admin::wire::{
 };
 use crate::document;
 use crate::event::{Event, EventId, EventName, Name};
+use crate::inbound::PublishedData;
 use crate::plan::impact::Impact;
 use crate::plan::render::{Base, DocumentRow, Drift};
 use crate::plan::{self};
@@ -245,7 +246,7 @@ impl From<Rejected> for Failure {
 
 // ---- senders and events ----
 
-pub(super) async fn resume(api: State, Path(name): Path<String>) -> Answer<Json<serde_json::Value>> {
+pub(super) async fn resume(api: State, Named(name): Named<String>) -> Answer<Json<serde_json::Value>> {
     let view = api.reconciler.view();
     let key = Name::parse(&name).ok().and_then(|name| view.keys.get(&name).copied());
     let key = key.ok_or_else(|| Failure::not_found(format!("there is no outbound webhook `{name}` in what runs")))?;
@@ -354,14 +355,8 @@ fn new_event(at: usize, publish: Publish, now: Timestamp) -> Answer<NewEvent> {
             .map_err(|_| bad(format!("timestamp: `{text}` is no RFC 3339 time")))?,
         None => now,
     };
-    // Compact, in order, to the digit.
-    let data: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(publish.data.get()).map_err(|_| bad("data must be an object".to_owned()))?;
-    let session = data
-        .get("sessionId")
-        .and_then(|session| session.as_str())
-        .map(Into::into);
-    let data = serde_json::value::to_raw_value(&data).map_err(|e| bad(e.to_string()))?;
+    let PublishedData { text, session } = PublishedData::read(publish.data.get()).map_err(bad)?;
+    let data = RawValue::from_string(text).map_err(|e| bad(e.to_string()))?;
     let key = match publish.id {
         Some(id) if id.is_empty() => return Err(bad("id is empty".to_owned())),
         Some(id) => Some(DedupeKey {
@@ -377,7 +372,7 @@ fn new_event(at: usize, publish: Publish, now: Timestamp) -> Answer<NewEvent> {
         timestamp,
         data,
         source: None,
-        session,
+        session: session.map(Into::into),
         traceparent: None,
         test: false,
     };

@@ -5,14 +5,15 @@ use std::fmt;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, text::encode};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet, text::encode};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use super::{Answer, Api, Failure, State};
 use crate::inbound::Figures;
-use crate::outbound::DispatcherFigures;
+use crate::outbound::{DispatcherFigures, Histogram};
 use crate::reconcile::condition::types;
 use crate::store::Totals;
 
@@ -124,6 +125,12 @@ impl Collector for Scrape {
         counter(to, "attempts", "Attempts made", self.outbound.attempts)?;
         counter(to, "deliveries", "Deliveries made", self.outbound.delivered)?;
         counter(to, "attempts_failed", "Attempts that failed", self.outbound.failed)?;
+        histogram(
+            to,
+            "attempt_duration_seconds",
+            "How long attempts took, from name lookup to the answer's end",
+            &self.outbound.latency,
+        )?;
         gauge(to, "config_generation", "The applied generation", self.generation)?;
         gauge(
             to,
@@ -160,6 +167,18 @@ fn real(to: &mut DescriptorEncoder, name: &str, help: &str, value: f64) -> fmt::
 fn counter(to: &mut DescriptorEncoder, name: &str, help: &str, value: u64) -> fmt::Result {
     let metric = ConstCounter::new(value);
     metric.encode(to.encode_descriptor(name, help, None, metric.metric_type())?)
+}
+
+#[allow(clippy::cast_precision_loss)] // 2^53 microseconds are 285 years
+fn histogram(to: &mut DescriptorEncoder, name: &str, help: &str, values: &Histogram) -> fmt::Result {
+    let bounds = Histogram::bounds_ms().iter().map(|ms| *ms as f64 / 1000.0);
+    let buckets: Vec<_> = bounds
+        .chain([f64::INFINITY])
+        .zip(values.counts().iter().copied())
+        .collect();
+    let mut metric = to.encode_descriptor(name, help, None, MetricType::Histogram)?;
+    let count = values.counts().iter().sum();
+    metric.encode_histogram::<NoLabelSet>(values.sum_us() as f64 / 1_000_000.0, count, &buckets, None)
 }
 
 fn family(to: &mut DescriptorEncoder, name: &str, help: &str, label: &str, values: &[(&str, u64)]) -> fmt::Result {

@@ -3,6 +3,7 @@
 mod change;
 mod guard;
 mod metrics;
+mod parts;
 mod probe;
 mod read;
 mod replay;
@@ -200,6 +201,7 @@ impl From<StoreError> for Failure {
         let status = match e {
             StoreError::Full(_) | StoreError::Busy(_) | StoreError::Closed => StatusCode::SERVICE_UNAVAILABLE,
             StoreError::Stale { .. } => StatusCode::CONFLICT,
+            StoreError::Cursor(_) => return Self::bad_request(e.to_string()),
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, "the store failed", e.to_string())

@@ -1,12 +1,12 @@
 //! What the API tells: every GET.
 
 use axum::Json;
-use axum::extract::{Path, Query};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::parts::{Named, Params};
 use super::{Answer, Api, Failure, State, show};
 use crate::admin::wire::{Listing, Status, WebhookDetail, WebhookRow};
 use crate::clock::last_midnight;
@@ -65,13 +65,13 @@ pub(super) struct DocumentQuery {
 }
 
 /// The applied document, byte for byte; its ETag is the generation.
-pub(super) async fn document(api: State, query: Query<DocumentQuery>) -> Answer<Response> {
+pub(super) async fn document(api: State, Params(query): Params<DocumentQuery>) -> Answer<Response> {
     let view = api.reconciler.view();
     let (number, bytes) = match query.generation {
         Some(number) if number != view.generation.number => {
             let (generation, bytes) = api.store.generation(number).await?.ok_or_else(|| {
                 Failure::not_found(format!(
-                    "generation {number} is not kept: /v1/generations lists those that are"
+                    "generation {number} is not kept: `openclaw history` lists those that are"
                 ))
             })?;
             (generation.number, bytes)
@@ -89,7 +89,7 @@ pub(super) async fn document(api: State, query: Query<DocumentQuery>) -> Answer<
     Ok((headers, bytes).into_response())
 }
 
-pub(super) async fn webhooks(api: State, query: Query<PageQuery>) -> Answer<Json<Listing<WebhookRow>>> {
+pub(super) async fn webhooks(api: State, Params(query): Params<PageQuery>) -> Answer<Json<Listing<WebhookRow>>> {
     let view = api.reconciler.view();
     let page = query.page();
     let after = match &page.cursor {
@@ -116,7 +116,7 @@ pub(super) async fn webhooks(api: State, query: Query<PageQuery>) -> Answer<Json
 
 pub(super) async fn webhook(
     api: State,
-    Path((direction, name)): Path<(String, String)>,
+    Named((direction, name)): Named<(String, String)>,
 ) -> Answer<Json<WebhookDetail>> {
     let view = api.reconciler.view();
     let missing = || Failure::not_found(format!("there is no {direction} webhook `{name}` in what runs"));
@@ -149,7 +149,7 @@ pub(super) async fn webhook(
     Ok(Json(detail))
 }
 
-pub(super) async fn generations(api: State, query: Query<PageQuery>) -> Answer<Json<Listing<Generation>>> {
+pub(super) async fn generations(api: State, Params(query): Params<PageQuery>) -> Answer<Json<Listing<Generation>>> {
     Ok(Json(api.store.generations(query.page()).await?))
 }
 
@@ -165,7 +165,7 @@ pub(super) struct LogsQuery {
     cursor: Option<String>,
 }
 
-pub(super) async fn logs(api: State, Query(query): Query<LogsQuery>) -> Answer<Json<Listing<LogEntry>>> {
+pub(super) async fn logs(api: State, Params(query): Params<LogsQuery>) -> Answer<Json<Listing<LogEntry>>> {
     let view = api.reconciler.view();
     let page = PageQuery {
         limit: query.limit,
@@ -193,7 +193,7 @@ pub(super) struct DeadLettersQuery {
     cursor: Option<String>,
 }
 
-pub(super) async fn dead(api: State, Query(query): Query<DeadLettersQuery>) -> Answer<Json<Listing<DeadLetter>>> {
+pub(super) async fn dead(api: State, Params(query): Params<DeadLettersQuery>) -> Answer<Json<Listing<DeadLetter>>> {
     let view = api.reconciler.view();
     let page = PageQuery {
         limit: query.limit,
@@ -221,7 +221,7 @@ pub(super) struct EventsQuery {
     cursor: Option<String>,
 }
 
-pub(super) async fn events(api: State, Query(query): Query<EventsQuery>) -> Answer<Json<Listing<EventRow>>> {
+pub(super) async fn events(api: State, Params(query): Params<EventsQuery>) -> Answer<Json<Listing<EventRow>>> {
     let page = PageQuery {
         limit: query.limit,
         cursor: query.cursor,
@@ -237,7 +237,7 @@ pub(super) async fn events(api: State, Query(query): Query<EventsQuery>) -> Answ
     Ok(Json(api.store.events(events).await?))
 }
 
-pub(super) async fn story(api: State, Path(id): Path<String>) -> Answer<Json<Story>> {
+pub(super) async fn story(api: State, Named(id): Named<String>) -> Answer<Json<Story>> {
     let story = api.store.story(&id).await?;
     story.map(Json).ok_or_else(|| no_event(&id))
 }

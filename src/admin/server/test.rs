@@ -2,13 +2,13 @@
 //! has no reason to leave the process for the caller's.
 
 use axum::Json;
-use axum::extract::Path;
 use axum::extract::rejection::JsonRejection;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 use http_body_util::Full;
 
 use super::change::read;
+use super::parts::Named;
 use super::probe::{At, Way, probe};
 use super::read::sender;
 use super::{Answer, Api, Failure, State};
@@ -25,7 +25,7 @@ use crate::store::{EventQuery, Page};
 const MARK: &str = "x-openclaw-test";
 
 /// `POST /v1/webhooks/outbound/{name}/test`
-pub(super) async fn outbound(api: State, Path(name): Path<String>) -> Answer<Json<SenderTest>> {
+pub(super) async fn outbound(api: State, Named(name): Named<String>) -> Answer<Json<SenderTest>> {
     let view = api.reconciler.view();
     let Some(key) = sender(&view, Some(&name))? else {
         return Err(Failure::not_found(format!("there is no outbound webhook `{name}`")));
@@ -60,7 +60,7 @@ fn degraded(view: &View, direction: &str, name: &str) -> Failure {
 /// `POST /v1/webhooks/inbound/{name}/test`
 pub(super) async fn inbound(
     api: State,
-    Path(given): Path<String>,
+    Named(given): Named<String>,
     body: Result<Json<RouteTestRequest>, JsonRejection>,
 ) -> Answer<Json<RouteTest>> {
     let request = read(body)?;

@@ -102,7 +102,13 @@ async fn follow(wanted: &Wanted, source: &Source, last: usize, context: &mut Con
             _ = tokio::signal::ctrl_c() => return Ok(Done::Well),
             () = tokio::time::sleep(POLL) => {}
         }
-        let mut items = wanted.newest(source, LOOK).await?;
+        let mut items = match wanted.newest(source, LOOK).await {
+            Ok(items) => items,
+            // What it logs before it goes is there when it comes back.
+            Err(_) if source.is_away().await => continue,
+            // It came back between the two, or this fails again.
+            Err(_) => wanted.newest(source, LOOK).await?,
+        };
         let now = seen(&items);
         if !before.is_empty() && !items.is_empty() && now.is_disjoint(&before) {
             context

@@ -111,8 +111,11 @@ fn unknown(text: &str, side: Option<Direction>, rows: &[WebhookRow]) -> Error {
     let which = side.map_or(String::new(), |side| format!("{} ", side.as_str()));
     let error = Error::new(format!("there is no {which}webhook `{text}`"));
     if let Some(other) = rows.iter().find(|row| row.name == text) {
-        let direction = other.direction.as_str();
-        return error.hint(format!("`{text}` is an {direction} webhook: write --{direction}"));
+        return error.hint(match other.direction {
+            Direction::Inbound => format!("`{text}` is an inbound webhook: write --inbound"),
+            // Not every command has the flag --outbound: it is what is meant without one.
+            Direction::Outbound => format!("`{text}` is an outbound webhook: leave --inbound out"),
+        });
     }
     let names = rows
         .iter()

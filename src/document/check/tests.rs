@@ -337,3 +337,20 @@ fn a_slip_in_a_member_is_a_note() {
     assert_eq!((note.severity, note.line, note.column), (Severity::Note, 3, 45));
     assert!(note.to_string().contains("did you mean `data.user`?"), "{note}");
 }
+
+#[test]
+fn a_key_in_the_place_of_its_path_is_an_error_that_does_not_show_it() {
+    for tls in [
+        "{ clientKey: '-----BEGIN PRIVATE KEY----- hunter2', clientCert: ./c }",
+        "\n        clientCert: ./c\n        clientKey: |\n          -----BEGIN PRIVATE KEY-----\n          hunter2",
+    ] {
+        let text = format!("webhooks:\n  outbound:\n    a:\n      url: https://a.example\n      tls: {tls}\n");
+        let (desired, diagnostics) = loaded(&text);
+        assert!(desired.is_none(), "{text}");
+        let shown = crate::document::diagnostic::text(&diagnostics, false);
+        assert!(
+            shown.contains("its path is wanted here") && !shown.contains("hunter2"),
+            "{shown}"
+        );
+    }
+}

@@ -61,6 +61,9 @@ impl Check<'_> {
             if matches!(kind, Kind::Form(Form::Url | Form::BaseUrl)) {
                 self.notice_url(text, node, place);
             }
+            if matches!(kind, Kind::Form(Form::File)) && form::is_pem(text) {
+                self.hide(node);
+            }
             if let Kind::Form(form @ (Form::Filter | Form::Template)) = kind
                 && !self.expression(*form, text, node, place)
             {

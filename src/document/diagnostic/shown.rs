@@ -196,23 +196,43 @@ impl<'a> Shower<'a> {
         hidden
     }
 
+    /// Whether the nearest key above is named like a secret, or any above it whose value is a block: in that, lines may
+    /// look like keys and be indented as they like.
     fn owner_is_secret(&self, line_start: usize) -> bool {
         let indent = |line: &str| line.len() - line.trim_start().len();
         let own = self.text[line_start..].lines().next().unwrap_or_default();
         let is_item = own.trim_start().starts_with('-');
         let region = back(self.text, 0, line_start, LOOK_BACK);
+        let (mut least, mut found) = (indent(own), false);
         for line in self.text[region..line_start].lines().rev() {
             let trimmed = line.trim();
-            if trimmed.is_empty() || trimmed.starts_with('#') || (is_item && trimmed.starts_with('-')) {
+            let is_another = is_item && !found && trimmed.starts_with('-');
+            if trimmed.is_empty() || trimmed.starts_with('#') || is_another {
                 continue;
             }
-            if indent(line) < indent(own) || (is_item && indent(line) <= indent(own)) {
-                let key = trimmed.split(':').next().unwrap_or_default();
-                return trimmed.contains(':') && mask::is_secret_name(key.trim_matches(['"', '\'', ' ', '-', '{']));
+            if indent(line) < least || (is_item && !found && indent(line) <= least) {
+                least = indent(line);
+                let Some((key, is_block)) = owner(trimmed) else {
+                    continue;
+                };
+                if mask::is_secret_name(key) && (!found || is_block) {
+                    return true;
+                }
+                found = true;
             }
         }
         false
     }
+}
+
+/// The key of a line that what follows may belong to, and whether its value is a block: the last one where the line ends with
+/// it or opens its value, else the first.
+fn owner(line: &str) -> Option<(&str, bool)> {
+    let (last, first) = (line.rfind(':')?, line.find(':')?);
+    let value = line[last + 1..].trim_start();
+    let is_block = value.starts_with(['|', '>']);
+    let opens = value.is_empty() || is_block || (value.starts_with(['[', '{']) && !value.contains([']', '}']));
+    Some((key_before(line, 0, if opens { last } else { first }), is_block))
 }
 
 /// The word before a colon.
@@ -278,7 +298,13 @@ mod tests {
             "a:\n  secret: hunter2 and more, more",
             "a:\n  secret:\n    - one\n    - hunter2",
             "a:\n  token: |\n    hunter2",
+            "a:\n  token: |\n    one\n      hunter2",
+            "a:\n  token: >- # folded\n    one: 1\n\n      hunter2",
+            "a:\n  token: |\n    -----BEGIN KEY-----\n    # x: 1\n      - hunter2",
+            "a:\n  password: one\n    two\n      hunter2",
             "{a: {secret: \"hunter2",
+            "{ \"a\": {\"secret\":\n   \"hunter2\"",
+            "{\"x\": 1, \"secret\": [\n  \"one\",\n  \"hunter2",
             "{\"authorization\": \"Bearer hunter2\", x: 1",
             "  - secret: 'hunter2'",
         ] {
@@ -289,6 +315,17 @@ mod tests {
             assert!(!shown.text.contains("hunter2"), "{text:?} shows {:?}", shown.text);
             assert!(shown.text.contains("***"), "{text:?} shows {:?}", shown.text);
         }
+    }
+
+    #[test]
+    fn of_a_text_as_a_whole_every_line_of_a_secret_block_is_masked_and_no_other() {
+        let text = "password: |\n  hunter2\n    deep: hunter2\n\n   hunter2\nname: |\n  one\n    two: 2\n    three\n";
+        let lines = Lines::new(text);
+        let shown = Shower::new(text, &lines, Vec::new(), 0..0).whole();
+        assert_eq!(
+            shown,
+            "password: ***\n  ***\n    ***\n\n   ***\nname: |\n  one\n    two: 2\n    three\n"
+        );
     }
 
     #[test]

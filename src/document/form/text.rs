@@ -26,6 +26,11 @@ pub(super) fn status_code(text: &str) -> Result<Value, Fault> {
     })
 }
 
+/// Whether a text is a key or a certificate itself, where the path of a file with one belongs.
+pub(in crate::document) fn is_pem(text: &str) -> bool {
+    text.contains("-----BEGIN ")
+}
+
 pub(super) fn form_of(form: Form, text: &str) -> Result<Value, Fault> {
     let shown = || plain(text);
     let keep = |ok: bool, fault: &dyn Fn() -> Fault| if ok { Ok(Value::text(text)) } else { Err(fault()) };
@@ -40,6 +45,11 @@ pub(super) fn form_of(form: Form, text: &str) -> Result<Value, Fault> {
                 None => fault.hint("write an IP address and a port, such as `127.0.0.1:8790`, or `unix:PATH`"),
             }
         }),
+        Form::File if is_pem(text) => Err(Fault::new(
+            Code::InvalidText,
+            "this is what a file holds: its path is wanted here",
+        )
+        .hint("put it into a file of its own, and write `./client.key` or wherever that is")),
         Form::File | Form::Path => keep(!text.contains('\0'), &|| {
             Fault::new(Code::InvalidText, "a path holds no NUL")
         }),

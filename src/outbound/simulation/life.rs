@@ -174,6 +174,10 @@ impl Script {
                     key,
                     name: one.settings.name.clone(),
                     reason: "its secret is missing".to_owned(),
+                    suspended: known
+                        .iter()
+                        .find(|row| row.key == key)
+                        .and_then(|row| row.suspended.clone()),
                 });
                 continue;
             }

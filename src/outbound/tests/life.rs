@@ -25,6 +25,22 @@ async fn an_update_takes_effect_for_the_next_attempt_and_keeps_everything_else()
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_leaves_a_retry_the_time_that_it_had_left() {
+    let receiver = Receiver::status(|n| if n == 0 { 500 } else { 200 }).await;
+    let gateway = Gateway::with(&receiver, |_| {});
+    gateway.owe(KEY, event(1));
+    gateway.settled(1).await;
+    gateway.in_ms(1000);
+    a_while().await;
+    gateway.in_ms(-7_200_000);
+    a_while().await;
+    assert_eq!(receiver.count(), 1, "it is not due yet");
+    gateway.in_ms(4000);
+    gateway.settled(2).await;
+    assert_eq!(receiver.count(), 2);
+}
+
+#[tokio::test]
 async fn a_deleted_sender_delivers_its_backlog_and_is_closed_as_soon_as_it_owes_nothing() {
     let receiver = Receiver::status(|n| if n == 0 { 500 } else { 200 }).await;
     let gateway = Gateway::with(&receiver, |_| {});
@@ -39,6 +55,12 @@ async fn a_deleted_sender_delivers_its_backlog_and_is_closed_as_soon_as_it_owes_
     until("the end", || gateway.dispatcher.status_of(KEY).is_none()).await;
     assert_eq!(*gateway.store.closed.lock().unwrap(), [KEY]);
     assert!(gateway.dispatcher.status(&settings("http://x/").name).is_none());
+    let sums = gateway.dispatcher.figures();
+    assert_eq!(
+        (sums.attempts, sums.delivered, sums.failed),
+        (2, 1, 1),
+        "what it counted stays counted"
+    );
 }
 
 #[tokio::test]
@@ -116,6 +138,7 @@ async fn a_degraded_sender_keeps_its_backlog_until_it_can_be_prepared() {
         key: KEY,
         name: name.clone(),
         reason: reason.clone(),
+        suspended: None,
     }]);
     gateway.owe(KEY, event(1));
     a_while().await;

@@ -89,6 +89,14 @@ impl Store for FakeStore {
         *self.wake.lock().unwrap() = Some(wake);
     }
 
+    async fn clock_set_back(&self, by_ms: i64, now_ms: i64) -> Result<()> {
+        self.check()?;
+        for row in self.rows().values_mut().filter(|row| row.due_ms > now_ms) {
+            row.due_ms -= by_ms;
+        }
+        Ok(())
+    }
+
     async fn claim(&self, claim: Claim) -> Result<Vec<Owed>> {
         self.check()?;
         assert!(claim.limit >= 1 && claim.limit <= 1024);

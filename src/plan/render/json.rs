@@ -212,6 +212,19 @@ impl PlanDocument {
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
+
+    /// The document that it was compared with, where that was no generation: its SHA-256.
+    pub(super) fn other_document(&self) -> Option<&str> {
+        self.base.sha256.as_deref().filter(|_| self.base.generation.is_none())
+    }
+
+    /// What an empty plan says.
+    pub(super) fn sameness(&self) -> &'static str {
+        match self.other_document() {
+            Some(_) => "The two documents mean the same.",
+            None => "The gateway matches the document.",
+        }
+    }
 }
 
 impl From<&Change> for ChangeRow {

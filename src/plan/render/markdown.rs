@@ -42,13 +42,14 @@ const BACKTICKS_MAX: usize = 20;
 pub fn render(plan: &PlanDocument) -> String {
     let mut out = format!("{MARKER}\n");
     if plan.is_empty() {
-        out.push_str("### openclaw plan: no changes\n\nThe gateway matches the document.\n");
+        let _ = writeln!(out, "### openclaw plan: no changes\n\n{}", plan.sameness());
     } else {
         let _ = writeln!(out, "### openclaw plan: {}", plan.summary);
     }
-    let against = match plan.base.generation {
-        Some(number) => format!("generation {number}"),
-        None => "an empty gateway".to_owned(),
+    let against = match (plan.base.generation, plan.other_document()) {
+        (Some(number), _) => format!("generation {number}"),
+        (None, Some(sha256)) => format!("the document with sha256 {}", code(short(sha256))),
+        (None, None) => "an empty gateway".to_owned(),
     };
     let path = code(&plan.document.path);
     let _ = writeln!(

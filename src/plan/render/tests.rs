@@ -110,6 +110,23 @@ fn colours_are_there_only_when_asked_for_and_carry_nothing_alone() {
 }
 
 #[test]
+fn a_plan_against_another_document_says_nothing_of_a_gateway() {
+    let mut plan = empty();
+    plan.base.generation = None;
+    plan.base.sha256 = Some("0123456789abcdef".repeat(4));
+    assert_eq!(
+        text::render(&plan, false),
+        "No changes. The two documents mean the same.\n"
+    );
+    let markdown = markdown::render(&plan);
+    assert!(
+        markdown.contains("\nThe two documents mean the same.\n")
+            && markdown.contains(" against the document with sha256 `0123456789ab`."),
+        "{markdown}"
+    );
+}
+
+#[test]
 fn drift_is_told_when_there_is_nothing_else_to_do() {
     let plan = PlanDocument {
         drift: full().drift,

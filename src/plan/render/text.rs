@@ -78,7 +78,7 @@ pub fn render(plan: &PlanDocument, colour: bool) -> String {
 #[must_use]
 pub fn verdict(plan: &PlanDocument) -> String {
     if plan.is_empty() {
-        "No changes. The gateway matches the document.".to_owned()
+        format!("No changes. {}", plan.sameness())
     } else {
         format!("Plan: {}.", plan.summary)
     }

@@ -66,6 +66,31 @@ pub(crate) async fn claims_die_with_the_process(bed: &dyn Bed) {
     assert_eq!(ids(&desk.all(sender, T0 + MINUTE).await), [&sent[1]]);
 }
 
+pub(crate) async fn a_clock_that_was_set_back_brings_forward_what_is_put_off(bed: &dyn Bed) {
+    let desk = Desk::open(bed).await;
+    let (a, b) = (desk.put("a", &["*"]).await, desk.put("b", &["*"]).await);
+    let sent = desk.messages(700, T0 + HOUR).await;
+    for sender in [a, b] {
+        let all = desk.all(sender, T0 + HOUR + 2000).await;
+        for owed in &all[1..] {
+            desk.retry(owed, T0 + HOUR, T0 + HOUR + MINUTE).await;
+        }
+        desk.store.release(sender, seqs(&all[..1])).await.unwrap();
+    }
+    desk.store.clock_set_back(HOUR, T0).await.unwrap();
+    for sender in [a, b] {
+        assert_eq!(
+            ids(&desk.all(sender, T0).await),
+            [&sent[0]],
+            "what is fresh is due always"
+        );
+        assert_eq!(desk.store.next_due(sender).await.unwrap(), Some(T0 + MINUTE));
+        let retried = desk.all(sender, T0 + MINUTE).await;
+        assert_eq!(retried.len(), 699);
+        assert_eq!(retried[0].attempts, 1, "it is not charged");
+    }
+}
+
 pub(crate) async fn a_retry_is_charged_and_waits_for_its_time(bed: &dyn Bed) {
     let desk = Desk::open(bed).await;
     let sender = desk.put("s", &["*"]).await;

@@ -64,6 +64,7 @@ macro_rules! conformance {
             what_is_claimed_is_in_one_pair_of_hands
             claims_die_with_the_process
             a_retry_is_charged_and_waits_for_its_time
+            a_clock_that_was_set_back_brings_forward_what_is_put_off
             fifo_never_overtakes
             session_never_overtakes_within_a_session
             a_long_lane_does_not_hide_the_others

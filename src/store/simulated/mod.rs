@@ -209,6 +209,17 @@ impl Store for SimulatedStore {
             .await
     }
 
+    async fn clock_set_back(&self, by_ms: i64, now_ms: i64) -> Result<()> {
+        self.call("clock_set_back", |tables, _, _| {
+            let due = tables.owed.values_mut().filter_map(|row| row.due_ms.as_mut());
+            for due_ms in due.filter(|due_ms| **due_ms > now_ms) {
+                *due_ms = (*due_ms - by_ms).max(1);
+            }
+            Ok(())
+        })
+        .await
+    }
+
     async fn set_suspended(&self, sender: SenderKey, reason: Option<String>) -> Result<()> {
         self.call("set_suspended", |tables, _, _| {
             if let Some(sender) = tables.senders.get_mut(&sender) {

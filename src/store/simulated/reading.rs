@@ -19,7 +19,7 @@ fn paged<T, const N: usize>(page: &Page, rows: Vec<([i64; N], T)>) -> Result<Lis
         Some(text) => {
             let numbers: Option<Vec<i64>> = text.split('.').map(|number| number.parse().ok()).collect();
             let place: Option<[i64; N]> = numbers.and_then(|numbers| numbers.try_into().ok());
-            Some(place.ok_or_else(|| StoreError::Engine(format!("`{text}` is no cursor")))?)
+            Some(place.ok_or_else(|| StoreError::Cursor(text.clone()))?)
         }
     };
     let mut rows = rows;

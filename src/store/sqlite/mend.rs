@@ -62,6 +62,36 @@ pub(super) fn close_slice(engine: &mut Engine, sender: SenderKey, end: i64) -> R
     })
 }
 
+/// Where a walk over what was put off has come to: a sender and a seq.
+pub(super) type Place = (i64, i64);
+/// Before every place.
+pub(super) const FIRST: Place = (i64::MIN, i64::MIN);
+
+/// Brings a slice of what is put off to after `now_ms` forward. Returns where the next slice begins.
+pub(super) fn set_back_slice(engine: &mut Engine, by_ms: i64, now_ms: i64, after: Place) -> Result<Option<Place>> {
+    engine.alone(|conn, _| {
+        let mut find = conn.prepare_cached(
+            "SELECT sender, seq, due_ms FROM owed INDEXED BY owed_moved WHERE due_ms > 0 AND (sender, seq) > (?1, ?2)
+             ORDER BY sender, seq LIMIT ?3",
+        )?;
+        let rows: Vec<(Place, i64)> = find
+            .query_map((after.0, after.1, SLICE), |row| {
+                Ok(((row.get(0)?, row.get(1)?), row.get(2)?))
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        let mut bring = conn.prepare_cached("UPDATE owed SET due_ms = ?3 WHERE seq = ?2 AND sender = ?1")?;
+        for ((sender, seq), due_ms) in rows.iter().filter(|(_, due_ms)| *due_ms > now_ms) {
+            bring.execute((sender, seq, earlier(*due_ms, by_ms)))?;
+        }
+        Ok(rows.get(SLICE - 1).map(|(place, _)| *place))
+    })
+}
+
+fn earlier(due_ms: i64, by_ms: i64) -> i64 {
+    // 0 would make it a fresh one.
+    due_ms.saturating_sub(by_ms).max(1)
+}
+
 fn count(rows: usize) -> i64 {
     i64::try_from(rows).expect("a slice of rows")
 }

@@ -305,6 +305,16 @@ impl Store for SqliteStore {
         }
     }
 
+    async fn clock_set_back(&self, by_ms: i64, now_ms: i64) -> Result<()> {
+        let mut cursor = Some(mend::FIRST);
+        while let Some(at) = cursor {
+            cursor = self
+                .alone(move |engine| mend::set_back_slice(engine, by_ms, now_ms, at))
+                .await?;
+        }
+        Ok(())
+    }
+
     async fn set_suspended(&self, sender: SenderKey, reason: Option<String>) -> Result<()> {
         self.alone(move |engine| {
             engine.alone(|conn, _| {

@@ -32,7 +32,7 @@ fn cursor<const N: usize>(page: &Page) -> Result<Option<[i64; N]>> {
     numbers
         .and_then(|numbers| numbers.try_into().ok())
         .map(Some)
-        .ok_or_else(|| StoreError::Engine(format!("`{text}` is no cursor of this listing")))
+        .ok_or_else(|| StoreError::Cursor(text.clone()))
 }
 
 /// The condition of a query and its values.
