@@ -131,11 +131,10 @@ impl Handler for Server {
         peer: Peer,
     ) -> BoxFuture<'static, http::Response<Body>> {
         Box::pin(async move {
-            if let Err(refused) =
-                self.guard
-                    .load()
-                    .check(request.method(), request.uri().path(), request.headers(), &peer)
-            {
+            let guard = self.guard.load();
+            let checked = guard.check(request.method(), request.uri(), request.headers(), &peer);
+            drop(guard);
+            if let Err(refused) = checked {
                 return refused.into_response().map(Body::wrap);
             }
             let answered = self.router.clone().oneshot(request.map(axum::body::Body::new)).await;

@@ -100,7 +100,7 @@ pub(super) static ADMIN: [Field; 4] = [
         Kind::Object(&SERVER_TLS),
         "",
         "{ cert: ./admin.crt, key: ./admin.key }",
-        "TLS of the admin listener.",
+        "TLS of the admin listener; the commands trust the authorities of the system, or those in the PEM file that SSL_CERT_FILE names.",
     ),
     field(
         "allowedHosts",
