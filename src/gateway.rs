@@ -130,7 +130,7 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<(), Gate
     tokio::select! {
         () = ended => Ok(()),
         // A second signal: what was accepted is durable already.
-        () = signals.again() => Ok(()),
+        () = signals.end() => Ok(()),
     }
 }
 
@@ -247,14 +247,21 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                // What became of it is logged by the reconciler.
-                _ = self.hangup.recv() => drop(reconciler.reload().await),
+                _ = self.hangup.recv() => {}
+            }
+            tokio::select! {
+                () = self.end() => return,
+                reloaded = reconciler.reload() => {
+                    if let Err(rejected) = reloaded {
+                        warn!("SIGHUP changed nothing: {}", rejected.to_string().replace('\n', "; "));
+                    }
+                }
             }
         }
     }
 
-    /// Waits for another SIGTERM or SIGINT.
-    async fn again(&mut self) {
+    /// Waits for SIGTERM or SIGINT.
+    async fn end(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -49,9 +49,10 @@ impl Core {
         let _logged = self.reconcile(proposal).await;
     }
 
-    /// SIGHUP and `/v1/reload`: reads the file now, whether or not its bytes moved.
+    /// SIGHUP and `/v1/reload`: reads the file, once it stands still, whether or not its bytes moved.
     pub(super) async fn reload(&mut self) -> Result<Outcome, Rejected> {
-        let bytes = self.read_file().await?;
+        let read = self.settle.read().await;
+        let bytes = read.map_err(|e| Rejected::File(e.to_string()))?.bytes;
         self.seen = fingerprint::sha256(&bytes);
         self.watched.moved();
         let view = self.view.load_full();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Behaviour, Gateway, Receiver, document, eventually};
+use crate::harness::{Behaviour, Gateway, Provider, Receiver, document, eventually};
 use crate::load::{Load, SECRET, delivered, github};
 
 #[test]
@@ -90,4 +90,21 @@ fn a_sender_that_is_gone_at_a_start_is_owed_nothing_more_whatever_names_it() {
         (gateway.status()["totals"]["owed"] == 0).then_some(())
     });
     assert_eq!(receiver.count(), 1);
+}
+
+#[test]
+fn a_second_sigterm_ends_at_once_while_the_document_is_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let provider = Provider::new(dir.path());
+    std::fs::write(dir.path().join("openclaw.yaml"), provider.document("")).unwrap();
+    let mut gateway = Gateway::start_in(dir.into(), Vec::new());
+    provider.hold();
+    gateway.signal("HUP");
+    provider.wait_until_asked();
+    let begun = Instant::now();
+    gateway.signal("TERM");
+    eventually("it stops", || gateway.output().contains("stopping").then_some(()));
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
 }

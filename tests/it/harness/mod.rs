@@ -3,6 +3,7 @@
 mod authority;
 mod bytes;
 pub mod console;
+mod provider;
 mod receiver;
 mod request;
 mod signature;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 pub use authority::Authority;
 pub use bytes::{ByteReceiver, Connection};
+pub use provider::Provider;
 pub use receiver::{Behaviour, Received, Receiver};
 pub use request::{Answer, KeptAlive, Request};
 pub use signature::{sha256_signature, standard_signature};
