@@ -29,6 +29,7 @@ use super::prepare::{self, Prepared, SenderPart};
 use super::restricted::Restricted;
 use super::say::warn_of;
 use super::settle::Settle;
+use super::stopped::Stopped;
 use super::view::View;
 use super::watched::WatchedFiles;
 use super::watcher::Watcher;
@@ -75,7 +76,7 @@ impl Core {
             watcher.set_paths(self.watched.paths());
             self.say_watching(watcher.fault());
         }
-        Stopped { running: self.running }
+        Stopped::of(self.running)
     }
 
     /// Without a watcher changes come by `openclaw apply` and SIGHUP alone.
@@ -86,7 +87,7 @@ impl Core {
                 Some(command) = self.commands.recv() => self.obey(command).await,
             }
         }
-        Stopped { running: self.running }
+        Stopped::of(self.running)
     }
 
     async fn obey(&mut self, command: Command) {
@@ -417,25 +418,6 @@ pub(super) struct Checked {
     fingerprints: Fingerprints,
     prepared: Prepared,
     skipped: Vec<String>,
-}
-
-/// What ran when the reconciler stopped.
-pub struct Stopped {
-    running: Running,
-}
-
-impl Stopped {
-    /// Stops accepting, lets requests in flight finish within `timeout`, public listener first.
-    pub async fn drain(mut self) {
-        self.running.stopping.cancel();
-        if let Some((serving, settings)) = self.running.public.take() {
-            serving.drain(settings.shutdown_timeout).await;
-        }
-        if let Some((serving, _)) = self.running.admin.take() {
-            serving.drain(Duration::from_secs(1)).await;
-        }
-        while self.running.retiring.join_next().await.is_some() {}
-    }
 }
 
 /// Reads a document, after another one with what it means.

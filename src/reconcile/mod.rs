@@ -15,6 +15,7 @@ mod say;
 pub mod settle;
 mod sources;
 mod start;
+mod stopped;
 mod view;
 mod watched;
 pub mod watcher;
@@ -31,7 +32,7 @@ use crate::document::{self, Address, Desired, Diagnostic};
 use crate::plan::{Held, Plan};
 use crate::store::{Cause, Generation, StoreError};
 
-pub use self::core::{Core, Stopped};
+pub use self::core::Core;
 pub use commit::AdminHandler;
 pub use condition::{Condition, Conditions};
 pub use document::Format as DocumentFormat;
@@ -39,6 +40,7 @@ pub use fingerprint::sha256;
 pub use notice::Notice;
 pub use say::warn_of;
 pub use start::{Broken, Start, StartError};
+pub use stopped::Stopped;
 pub use view::View;
 
 /// No deleted sender drains for longer than this, whatever its document says.

@@ -75,7 +75,7 @@ pub(super) static SERVER: [Field; 7] = [
         Kind::Duration { min: 0, max: HOUR },
         "20s",
         "30s",
-        "How long requests in flight may take after SIGTERM.",
+        "How long requests and attempts in flight may take after SIGTERM, all together; what is left then is cut, and the gateway ends within 5 s.",
     ),
 ];
 
