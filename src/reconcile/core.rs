@@ -98,16 +98,8 @@ impl Core {
                 candidate,
                 reply,
             } => drop(reply.send(self.plan(document, candidate).await)),
-            Command::Apply { proposal, reply } => drop(reply.send(self.push(proposal).await)),
-            Command::Rollback {
-                number,
-                base,
-                allow_deletes,
-                who,
-                reply,
-            } => {
-                drop(reply.send(self.roll_back(number, base, allow_deletes, who).await));
-            }
+            Command::Apply { proposal, lock, reply } => drop(reply.send(self.push(proposal, lock).await)),
+            Command::Rollback { to, lock, reply } => drop(reply.send(self.roll_back(to, lock).await)),
             Command::Reload { reply } => drop(reply.send(self.reload().await)),
             Command::StorePressure { reason, message } => {
                 self.condition(types::STORE_PRESSURE, reason != reasons::OK, reason, message);

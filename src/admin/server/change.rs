@@ -19,7 +19,7 @@ use crate::event::{Event, EventId, EventName, Name};
 use crate::plan::impact::Impact;
 use crate::plan::render::{Base, DocumentRow, Drift};
 use crate::plan::{self};
-use crate::reconcile::{Outcome, Planned, Proposal, Rejected};
+use crate::reconcile::{Outcome, Planned, Proposal, Rejected, Rollback};
 use crate::store::{Append, Cause, DeadQuery, DedupeKey, NewEvent};
 
 /// The scope of the API's own delivery keys: no webhook can have that name.
@@ -154,9 +154,13 @@ pub(super) async fn apply(api: State, body: Body<ApplyRequest>) -> Answer<Json<A
         return Err(Problem::new(428, Problem::BASE_MISSING, "base generation missing", detail).into());
     };
     let outcome = if let Some(number) = request.rollback_to {
-        api.reconciler
-            .rollback(number, Some(base), request.allow_deletes, request.who)
-            .await?
+        let to = Rollback {
+            number,
+            base: Some(base),
+            allow_deletes: request.allow_deletes,
+            who: request.who,
+        };
+        api.reconciler.rollback(to).await?
     } else {
         let proposal = Proposal {
             document: request.document.into_bytes(),
@@ -235,7 +239,9 @@ impl From<Rejected> for Failure {
             Rejected::Empty(_) => Problem::new(422, Problem::DOCUMENT, "the document is empty", detail).into(),
             Rejected::ExecProvider(_) => Self::new(StatusCode::FORBIDDEN, "a new exec provider", detail),
             Rejected::Stale { .. } => Problem::new(409, Problem::STALE, "stale", detail).into(),
-            Rejected::File(_) => Self::new(StatusCode::CONFLICT, "the document's file", detail),
+            Rejected::File(_) | Rejected::Edited { .. } => {
+                Self::new(StatusCode::CONFLICT, "the document's file", detail)
+            }
             Rejected::Store(e) => e.into(),
             Rejected::Busy | Rejected::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, "not now", detail),
             Rejected::NoGeneration(_) => Self::not_found(detail),
