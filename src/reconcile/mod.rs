@@ -301,6 +301,11 @@ impl Reconciler {
         self.commands.is_closed()
     }
 
+    /// The document's file as it is, half-written or not.
+    pub async fn read_file(&self) -> Result<Vec<u8>, Rejected> {
+        sources::read_file(self.path()).await
+    }
+
     /// The path of the document.
     #[must_use]
     pub fn path(&self) -> PathBuf {
