@@ -233,8 +233,12 @@ impl Client {
         if let Some(id) = after {
             request = request.header("last-event-id", id);
         }
-        let failed = |error: reqwest::Error| self.failure(&error, CONNECT_TIMEOUT);
-        let response = request.send().await.map_err(failed)?;
+        let sent = tokio::time::timeout(stream::SILENCE, request.send()).await;
+        let sent = sent.map_err(|_| ClientError::Timeout {
+            gateway: self.gateway.clone(),
+            after: stream::SILENCE,
+        })?;
+        let response = sent.map_err(|error| self.failure(&error, CONNECT_TIMEOUT))?;
         if !response.status().is_success() {
             return Err(self.refused(response, ANSWER_TIMEOUT).await);
         }

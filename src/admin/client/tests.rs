@@ -139,3 +139,56 @@ async fn a_unix_socket_is_as_good() {
     let client = Client::new(Gateway::Unix(path.clone()), None).unwrap();
     assert!(client.generations(10, None).await.unwrap().items.is_empty());
 }
+
+/// A gateway that sends these pieces as its stream of events, and then nothing for ever.
+async fn streams(pieces: Vec<Vec<u8>>) -> EventStream {
+    use futures_util::{StreamExt as _, stream};
+    let pieces = move || {
+        let pieces = stream::iter(pieces.clone()).then(|piece| async move {
+            tokio::task::yield_now().await;
+            Ok::<_, std::convert::Infallible>(piece)
+        });
+        async move { axum::body::Body::from_stream(pieces.chain(stream::pending())) }
+    };
+    let client = gateway(Router::new().route("/v1/events/stream", get(pieces))).await;
+    client.events(None).await.unwrap()
+}
+
+fn event(id: &str) -> String {
+    let row = format!(
+        r#"{{"id":"{id}","event":"a.b","timestamp":"2026-03-15T10:30:00Z","atMs":1,"owed":0,"dead":0,"data":{{}}}}"#
+    );
+    format!("id: {id}\nevent: a.b\ndata: {row}\n\n")
+}
+
+async fn next_id(stream: &mut EventStream) -> String {
+    match stream.next().await {
+        Some(Streamed::Event(row)) => row.id,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn events_are_read_however_their_bytes_are_cut() {
+    let text = format!(
+        ": following\n\n{}{}event: gap\ndata: {{}}\n\n",
+        event("one"),
+        event("two")
+    );
+    for size in 1..4 {
+        let mut stream = streams(text.as_bytes().chunks(size).map(<[u8]>::to_vec).collect()).await;
+        assert_eq!(next_id(&mut stream).await, "one");
+        assert_eq!(next_id(&mut stream).await, "two");
+        assert!(matches!(stream.next().await, Some(Streamed::Gap)));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_falls_silent_is_over() {
+    let mut stream = streams(vec![event("one").into_bytes()]).await;
+    assert_eq!(next_id(&mut stream).await, "one");
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    assert!(stream.next().await.is_none());
+    assert_eq!(began.elapsed().as_secs(), stream::SILENCE.as_secs());
+}
