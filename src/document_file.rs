@@ -75,22 +75,19 @@ pub fn writable(path: &Path) -> io::Result<PathBuf> {
     Ok(target)
 }
 
-/// Replaces the file's content in one step: a new file beside it, fsync, rename, fsync of the directory. Mode and (where
-/// allowed) owner are kept; of a symlink the target is replaced.
+/// Makes a document where there is none; `false`: there is one by now, and it stays.
 ///
 /// # Errors
-/// A file that is read-only, or that something else owns (a ConfigMap's symlink into `..data`), is refused.
-pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let target = writable(path)?;
-    let old = fs::metadata(&target).ok();
-    let new = new_beside(&target);
-    let written = write_new(&new, bytes, old.as_ref()).and_then(|()| fs::rename(&new, &target));
-    if written.is_err() {
-        // Best effort: what remains is a file beside the document, never half a document.
-        let _ = fs::remove_file(&new);
-        return written;
+/// The file system refuses.
+pub fn create(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    let new = new_beside(path);
+    let made = write_new(&new, bytes, None).and_then(|()| fs::hard_link(&new, path));
+    let _ = fs::remove_file(&new);
+    match made {
+        Ok(()) => File::open(directory(path))?.sync_all().map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
     }
-    File::open(directory(&target))?.sync_all()
 }
 
 /// Where a new file is written before it takes the document's place.
@@ -133,6 +130,10 @@ pub fn beside(document: &Path, path: &str) -> PathBuf {
 mod tests {
     use super::*;
 
+    fn replace(path: &Path, bytes: &[u8]) -> io::Result<Exchanged> {
+        Candidate::write(path, bytes)?.exchange(&fs::read(path)?)
+    }
+
     #[test]
     fn a_replaced_file_keeps_its_mode_and_its_symlink() {
         let dir = tempfile::tempdir().unwrap();
@@ -146,6 +147,16 @@ mod tests {
         assert_eq!(fs::read_to_string(&real).unwrap(), "b");
         assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_document_is_made_only_where_there_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("openclaw.yaml");
+        assert!(create(&path, b"a").unwrap());
+        assert!(!create(&path, b"b").unwrap());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "a");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -35,6 +35,9 @@ const DEFAULT_STORE: &str = ".openclaw-webhooks";
 const RETENTION_EVERY: Duration = Duration::from_mins(1);
 /// How often it is looked whether there is a new generation.
 const GENERATION_EVERY: Duration = Duration::from_secs(1);
+
+/// How long what was cut at the end of `shutdownTimeout` may take to end, the store included.
+const CUT: Duration = Duration::from_secs(5);
 
 /// What `openclaw run` is told.
 #[derive(Debug, Clone)]
@@ -110,28 +113,31 @@ pub async fn run(options: Options, mut say: impl FnMut(&str)) -> Result<(), Gate
 
     signals.stop(&reconciler).await;
     info!("stopping");
+    let end = Instant::now() + shutdown_timeout(&reconciler);
     stop.cancel();
     let ended = async {
-        if let Ok(stopped) = reconciling.await {
-            stopped.drain().await;
+        // A reconcile that takes longer goes down with the process: all of it is durable, or nothing.
+        if let Ok(Ok(stopped)) = timeout_at(end, reconciling).await {
+            stopped.drain(end).await;
         }
-        let timeout = shutdown_timeout(&reconciler);
         if let Some(stopped) = publish(&*store, &clock, "system.stopped").await {
             // Whoever does not hear of it now does after the next start.
-            let _ = tokio::time::timeout(timeout, tried(&stopped, &*store, &dispatcher)).await;
+            let _ = timeout_at(end, tried(&stopped, &*store, &dispatcher)).await;
         }
-        dispatcher.shutdown(timeout).await;
+        dispatcher.shutdown(end.saturating_duration_since(Instant::now())).await;
         // What the last attempts told is stored, and delivered after the next start.
         told.cancel();
         let _ = telling.await;
         let _ = retaining.await;
         store.close().await;
     };
+    // What was accepted is durable already, however it ends.
     tokio::select! {
-        () = ended => Ok(()),
-        // A second signal: what was accepted is durable already.
-        () = signals.again() => Ok(()),
+        () = ended => {}
+        () = sleep_until(end + CUT) => warn!("not everything ended within shutdownTimeout and {} s", CUT.as_secs()),
+        () = signals.end() => {}
     }
+    Ok(())
 }
 
 /// A document's bytes and what they mean, or why it cannot be used.
@@ -247,14 +253,21 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                // What became of it is logged by the reconciler.
-                _ = self.hangup.recv() => drop(reconciler.reload().await),
+                _ = self.hangup.recv() => {}
+            }
+            tokio::select! {
+                () = self.end() => return,
+                reloaded = reconciler.reload() => {
+                    if let Err(rejected) = reloaded {
+                        warn!("SIGHUP changed nothing: {}", rejected.to_string().replace('\n', "; "));
+                    }
+                }
             }
         }
     }
 
-    /// Waits for another SIGTERM or SIGINT.
-    async fn again(&mut self) {
+    /// Waits for SIGTERM or SIGINT.
+    async fn end(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -313,7 +326,12 @@ async fn retain(store: Arc<dyn Store>, reconciler: Reconciler, clock: SharedCloc
             dead_ms: ms(settings.dead_retention),
             max_bytes: settings.max_bytes,
         };
-        match store.retain(retention, clock.now_ms()).await {
+        let retained = tokio::select! {
+            // It goes on after the next start: each of its slices is a transaction.
+            () = stop.cancelled() => return,
+            retained = store.retain(retention, clock.now_ms()) => retained,
+        };
+        match retained {
             Ok(removed) if removed.events > 0 => info!(events = removed.events, dead = removed.dead, "retention"),
             Ok(_) => {}
             Err(e) => warn!("retention: {e}"),

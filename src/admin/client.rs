@@ -1,6 +1,8 @@
 //! The commands' way to a gateway: JSON over TCP or a unix socket.
 
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -231,8 +233,12 @@ impl Client {
         if let Some(id) = after {
             request = request.header("last-event-id", id);
         }
-        let failed = |error: reqwest::Error| self.failure(&error, CONNECT_TIMEOUT);
-        let response = request.send().await.map_err(failed)?;
+        let sent = tokio::time::timeout(stream::SILENCE, request.send()).await;
+        let sent = sent.map_err(|_| ClientError::Timeout {
+            gateway: self.gateway.clone(),
+            after: stream::SILENCE,
+        })?;
+        let response = sent.map_err(|error| self.failure(&error, CONNECT_TIMEOUT))?;
         if !response.status().is_success() {
             return Err(self.refused(response, ANSWER_TIMEOUT).await);
         }
@@ -327,10 +333,11 @@ impl Client {
             };
             ClientError::Timeout { gateway, after }
         } else {
-            ClientError::Unreachable {
-                gateway,
-                reason: root_cause(error),
+            let mut reason = root_cause(error);
+            if reason.contains("UnknownIssuer") {
+                reason.push_str(" (SSL_CERT_FILE names a PEM file of the authorities to trust)");
             }
+            ClientError::Unreachable { gateway, reason }
         }
     }
 }
@@ -351,149 +358,4 @@ fn root_cause(error: &reqwest::Error) -> String {
     sources(error)
         .last()
         .map_or_else(|| error.to_string(), ToString::to_string)
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::Router;
-    use axum::http::HeaderMap;
-    use axum::response::IntoResponse;
-    use axum::routing::{get, post};
-
-    use super::*;
-
-    async fn gateway(router: Router) -> Client {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let gateway = Gateway::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        Client::new(gateway, Some(Secret::new("letmein"))).unwrap()
-    }
-
-    #[test]
-    fn addresses_are_read() {
-        for (text, shown) in [
-            ("http://127.0.0.1:8791", "http://127.0.0.1:8791"),
-            ("https://gateway.example.com/", "https://gateway.example.com"),
-            ("http://[::1]:8791/admin/", "http://[::1]:8791/admin"),
-            ("unix:./openclaw.sock", "unix:./openclaw.sock"),
-            ("unix:///run/openclaw.sock", "unix:/run/openclaw.sock"),
-        ] {
-            assert_eq!(Gateway::parse(text).unwrap().to_string(), shown);
-        }
-        for wrong in [
-            "",
-            "unix:",
-            "127.0.0.1:8791",
-            "ftp://a",
-            "http://",
-            "http://u:p@a",
-            "http://a?token=x",
-            "localhost:1",
-        ] {
-            let error = Gateway::parse(wrong).unwrap_err().to_string();
-            assert!(
-                error.starts_with("not a gateway's address, such as"),
-                "{wrong}: {error}"
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn the_token_is_sent_and_the_document_comes_byte_for_byte() {
-        let document = |headers: HeaderMap| async move {
-            assert_eq!(headers[header::AUTHORIZATION], "Bearer letmein");
-            ([(header::ETAG, "\"7\"")], b"webhooks: {}\r\n\xff".to_vec())
-        };
-        let client = gateway(Router::new().route("/v1/document", get(document))).await;
-        assert_eq!(
-            client.document(Some(7)).await.unwrap(),
-            (7, b"webhooks: {}\r\n\xff".to_vec())
-        );
-        assert!(!format!("{client:?}").contains("letmein"));
-    }
-
-    #[tokio::test]
-    async fn a_problem_is_told_as_the_gateway_told_it() {
-        let apply = || async {
-            let problem = Problem::new(
-                409,
-                Problem::STALE,
-                "stale",
-                "generation 6 is not the newest any more: 8 is",
-            );
-            (
-                StatusCode::CONFLICT,
-                [(header::CONTENT_TYPE, "application/problem+json")],
-                serde_json::to_vec(&problem).unwrap(),
-            )
-        };
-        let client = gateway(Router::new().route("/v1/apply", post(apply))).await;
-        let error = client
-            .apply(&ApplyRequest::default(), Duration::from_secs(5))
-            .await
-            .unwrap_err();
-        assert!(
-            matches!(&error, ClientError::Problem(problem) if problem.kind == Problem::STALE),
-            "{error:?}"
-        );
-        assert_eq!(error.to_string(), "generation 6 is not the newest any more: 8 is");
-    }
-
-    #[tokio::test]
-    async fn other_answers_are_told_apart() {
-        let router = Router::new()
-            .route("/v1/status", get(|| async { StatusCode::UNAUTHORIZED }))
-            .route("/v1/plan", post(|| async { "<html>" }))
-            .route("/v1/apply", post(std::future::pending::<axum::response::Response>))
-            .route(
-                "/v1/generations",
-                get(|| async { StatusCode::BAD_GATEWAY.into_response() }),
-            );
-        let client = gateway(router).await;
-        let error = client.status().await.unwrap_err();
-        assert!(
-            matches!(error, ClientError::Unauthorized { given: true, .. }),
-            "{error:?}"
-        );
-        let error = client.plan(&PlanRequest::default()).await.unwrap_err();
-        assert!(matches!(error, ClientError::Foreign { .. }), "{error:?}");
-        let error = client.generations(1, Some("a b")).await.unwrap_err();
-        assert!(error.to_string().ends_with("it answered 502 Bad Gateway"), "{error}");
-        let error = client
-            .apply(&ApplyRequest::default(), Duration::from_millis(50))
-            .await
-            .unwrap_err();
-        assert!(matches!(error, ClientError::Timeout { .. }), "{error:?}");
-    }
-
-    #[tokio::test]
-    async fn nothing_that_answers_is_told_apart_from_what_cannot_be_reached() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
-        let client = Client::new(Gateway::Http(format!("http://{address}")), None).unwrap();
-        let error = client.status().await.unwrap_err();
-        assert!(matches!(error, ClientError::NothingAnswers(_)), "{error:?}");
-
-        let directory = tempfile::tempdir().unwrap();
-        let missing = Client::new(Gateway::Unix(directory.path().join("openclaw.sock")), None).unwrap();
-        let error = missing.status().await.unwrap_err();
-        assert!(matches!(error, ClientError::NothingAnswers(_)), "{error:?}");
-
-        let plain = gateway(Router::new()).await;
-        let tls = Gateway::parse(&plain.gateway().to_string().replace("http:", "https:")).unwrap();
-        let error = Client::new(tls, None).unwrap().status().await.unwrap_err();
-        assert!(matches!(error, ClientError::Unreachable { .. }), "{error:?}");
-    }
-
-    #[tokio::test]
-    async fn a_unix_socket_is_as_good() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("openclaw.sock");
-        let listener = tokio::net::UnixListener::bind(&path).unwrap();
-        let router = Router::new().route("/v1/generations", get(|| async { r#"{"items":[],"next":null}"# }));
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        let client = Client::new(Gateway::Unix(path.clone()), None).unwrap();
-        assert!(client.generations(10, None).await.unwrap().items.is_empty());
-    }
 }

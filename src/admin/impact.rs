@@ -1,12 +1,15 @@
 //! What a plan would have meant for the events that a store holds.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use tokio::task::spawn_blocking;
 
 use crate::clock;
 use crate::document::{Desired, Value};
 use crate::expression::{Filter, Seen, Template};
 use crate::plan::impact::{Compile, Impact, MOST_EVENTS, Stored, Weigher};
-use crate::store::{EventQuery, Page, Store, StoreError};
+use crate::store::{EventQuery, Listing, Page, Store, StoreError};
 
 /// Since when events are replayed, where nothing else is said: 24 h.
 pub const DEFAULT_SINCE_MS: i64 = 24 * 3_600_000;
@@ -55,9 +58,9 @@ const COMPILE: Compile<'static> = &|resource| {
 };
 
 /// Replays what was stored since then, the newest first, through two documents. Test traffic is not counted. Memory holds
-/// one page at a time.
-pub async fn weigh(store: &dyn Store, old: &Desired, new: &Desired, since_ms: i64) -> Result<Impact, StoreError> {
-    let mut weigher = Weigher::new(old, new, COMPILE);
+/// one page at a time; filters and templates run away from the runtime's threads.
+pub async fn weigh(store: &dyn Store, [old, new]: [Arc<Desired>; 2], since_ms: i64) -> Result<Impact, StoreError> {
+    let mut weigher = away(move || Weigher::new(&old, &new, COMPILE)).await?;
     let end = Instant::now() + DEADLINE;
     let (mut cursor, mut left) = (None, MOST_EVENTS);
     loop {
@@ -69,21 +72,30 @@ pub async fn weigh(store: &dyn Store, old: &Desired, new: &Desired, since_ms: i6
             },
             ..EventQuery::default()
         };
-        let listing = store.events(query).await?;
-        left -= listing.items.len().min(left);
-        for row in listing.items.iter().filter(|row| !row.test) {
-            weigher.weigh(&Stored {
-                id: &row.id,
-                name: &row.event,
-                source: row.source.as_deref(),
-                timestamp: &row.timestamp,
-                data: &row.data,
-            });
-        }
-        cursor = listing.next;
+        let Listing { items, next } = store.events(query).await?;
+        left -= items.len().min(left);
+        weigher = away(move || {
+            for row in items.iter().filter(|row| !row.test) {
+                weigher.weigh(&Stored {
+                    id: &row.id,
+                    name: &row.event,
+                    source: row.source.as_deref(),
+                    timestamp: &row.timestamp,
+                    data: &row.data,
+                });
+            }
+            weigher
+        })
+        .await?;
+        cursor = next;
         let cut = cursor.is_some() && (left == 0 || Instant::now() > end);
         if cursor.is_none() || cut {
             return Ok(weigher.finish(clock::rfc3339_seconds(clock::from_ms(since_ms)), cut));
         }
     }
+}
+
+async fn away<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
+    let done = spawn_blocking(work).await;
+    done.map_err(|error| StoreError::Engine(format!("the impact was cut short: {error}")))
 }

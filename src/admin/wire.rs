@@ -178,7 +178,7 @@ pub enum WebhookState {
     Paused,
     /// It could not be prepared at the start.
     Degraded,
-    /// Its endpoint said 410: no attempts until its entry changes or `webhooks resume`.
+    /// Its endpoint said 410 (an assistant 401 or 403): no attempts until its entry changes or `webhooks resume`.
     Suspended,
     /// Its last five attempts failed, or its breaker is open.
     Failing,

@@ -1,11 +1,12 @@
 //! The write path of the commands that edit the document: lock, read, edit, check, replace, and tell what comes of it.
 
 mod beside;
+mod outcome;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
@@ -14,13 +15,15 @@ use similar::{ChangeTag, TextDiff};
 use super::surroundings::{self, DocumentFile};
 use super::{Context, Done, Error, document, local, plan, target::Target, time};
 use crate::admin::client::ClientError;
-use crate::admin::wire::{DiagnosticRow, DocumentState, Mode, PlanDocument, PlanRequest, Problem, Status};
+use crate::admin::wire::{DiagnosticRow, DocumentState, PlanDocument, PlanRequest, Problem, Status};
 use crate::document::edit::{self, Edit, EditError};
 use crate::document::mask::MASK;
 use crate::document::{Code, Desired, Source, masked};
 use crate::document_file::{self, Candidate, Exchanged, Late};
 use crate::event::KNOWN_EVENTS;
 use crate::plan::render::text::{self, visible};
+
+use outcome::{Outcome, is_watched, outcome};
 
 pub(crate) use beside::carry_out_beside;
 
@@ -370,20 +373,6 @@ fn dry(written: &Written, context: &mut Context) -> Result<Done, Error> {
     Ok(Done::Well)
 }
 
-/// What came of a document that was written.
-enum Outcome {
-    /// The gateway runs it as this generation.
-    Applied(Option<u64>),
-    /// It waits: `held` or `pending`, with the reasons.
-    Waiting(&'static str, Vec<String>),
-    /// The gateway refused it.
-    Rejected(Vec<String>),
-    /// The gateway runs another file, or none runs.
-    NotWatched(&'static str),
-    /// It did not converge in time.
-    Late,
-}
-
 async fn told(written: &Written, writing: &Writing, context: &mut Context) -> Result<Done, Error> {
     if !context.terminal.json
         && let Some(plan) = &written.plan
@@ -450,51 +439,4 @@ async fn told(written: &Written, writing: &Writing, context: &mut Context) -> Re
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Waits for the gateway that watches this file.
-async fn outcome(written: &Written, writing: &Writing, context: &mut Context) -> Result<Outcome, Error> {
-    let Some(before) = &written.before else {
-        return Ok(Outcome::NotWatched("no gateway runs: it starts with this document"));
-    };
-    if !is_watched(before, &written.old) {
-        return Ok(Outcome::NotWatched(
-            "the gateway runs another document: `openclaw apply -f` pushes this one",
-        ));
-    }
-    let client = Target::find(Some(&written.file), context)?.client;
-    let sha256 = written.file.sha256();
-    let end = Instant::now() + writing.wait;
-    while Instant::now() < end {
-        let status = client.status().await?;
-        let seen = status.document.sha256.as_deref() == Some(&*sha256);
-        let runs = status
-            .generation
-            .as_ref()
-            .is_some_and(|generation| generation.sha256 == sha256);
-        let reasons = status.document.reasons.clone();
-        match status.document.state {
-            DocumentState::Applied if seen && runs => {
-                return Ok(Outcome::Applied(status.generation.map(|generation| generation.number)));
-            }
-            DocumentState::Pending if seen && status.document.mode == Mode::Manual => {
-                return Ok(Outcome::Waiting("pending", reasons));
-            }
-            DocumentState::Held if seen => return Ok(Outcome::Waiting("held", reasons)),
-            DocumentState::Rejected if seen => return Ok(Outcome::Rejected(reasons)),
-            _ => tokio::time::sleep(Duration::from_millis(20)).await,
-        }
-    }
-    Ok(Outcome::Late)
-}
-
-/// Whether the gateway's file is this one.
-fn is_watched(status: &Status, file: &DocumentFile) -> bool {
-    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
-    let (ours, theirs) = (real(&file.path), Path::new(&status.document.path));
-    // A gateway that was given a relative path says it from its own directory.
-    real(theirs) == ours
-        || (theirs.is_relative()
-            && ours.ends_with(theirs.strip_prefix(".").unwrap_or(theirs))
-            && status.document.sha256.as_deref() == Some(&*file.sha256()))
 }

@@ -93,7 +93,8 @@ pub(crate) async fn plan(
     let plan = PlanDocument::new(&diff(&observed, desired, &Fingerprints::new()), base, document);
     let mut plan = plan.with_diagnostics(&loaded.diagnostics);
     if let (Some(since_ms), Some(store)) = (impact_since_ms, store) {
-        plan.impact = Some(impact(store, &observed.desired, desired, since_ms).await?);
+        let documents = [observed.desired.clone(), desired.clone()];
+        plan.impact = Some(impact(store, documents, since_ms).await?);
     }
     Ok(plan)
 }
@@ -101,11 +102,10 @@ pub(crate) async fn plan(
 /// What a change of documents would have meant for the events of the store.
 pub(crate) async fn impact(
     store: &dyn Store,
-    old: &Desired,
-    new: &Desired,
+    documents: [Arc<Desired>; 2],
     since_ms: i64,
 ) -> Result<crate::plan::impact::Impact, Error> {
-    crate::admin::impact::weigh(store, old, new, since_ms)
+    crate::admin::impact::weigh(store, documents, since_ms)
         .await
         .map_err(failed)
 }

@@ -99,15 +99,7 @@ pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<
             let mut plan = compare(&other, &file, context)?;
             if let Some(since_ms) = since_ms {
                 let store = local::open(&file)?.ok_or_else(|| local::no_store(&file))?;
-                plan.impact = Some(
-                    local::impact(
-                        store.as_ref(),
-                        meaning(&other)?.as_ref(),
-                        meaning(&file)?.as_ref(),
-                        since_ms,
-                    )
-                    .await?,
-                );
+                plan.impact = Some(local::impact(store.as_ref(), [meaning(&other)?, meaning(&file)?], since_ms).await?);
             }
             plan
         }
@@ -171,15 +163,7 @@ async fn of_gateway(
         let other = DocumentFile { bytes, ..file.clone() };
         let mut plan = compare(&other, file, context)?;
         if let Some(since_ms) = since_ms {
-            plan.impact = Some(
-                local::impact(
-                    store.as_ref(),
-                    meaning(&other)?.as_ref(),
-                    meaning(file)?.as_ref(),
-                    since_ms,
-                )
-                .await?,
-            );
+            plan.impact = Some(local::impact(store.as_ref(), [meaning(&other)?, meaning(file)?], since_ms).await?);
         }
         plan.base = Base {
             generation: Some(generation.number),

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::apply::{Consent, Proposal, carry_out};
 use super::{Context, Done, Error, plan, surroundings::DocumentFile, target::Target};
+use crate::admin::wire::DocumentState;
 
 /// Go back to an earlier generation
 ///
@@ -25,6 +26,13 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<Done, Error> {
     let target = Target::find(None, context)?;
     let status = target.client.status().await?;
+    let running = status.generation.as_ref().map(|generation| &generation.sha256);
+    if status.document.state != DocumentState::Applied && status.document.sha256.as_ref() != running {
+        context.terminal.note(&format!(
+            "{} holds an edit that was not applied: a rollback takes its place",
+            status.document.path
+        ));
+    }
     let (number, bytes) = target.client.document(Some(arguments.generation)).await?;
     // The gateway reads it as its own file: it was that once.
     let path: std::path::PathBuf = status.document.path.into();

@@ -31,6 +31,9 @@ pub(crate) fn run(_: &Arguments, context: &mut Context) -> Result<Done, Error> {
             .answer(format!("{line}\n"))
             .and_then(|()| context.terminal.flush());
     }));
+    // The gateway has ended what it waits for. What still blocks a thread (a program that is asked for a secret) ends with the
+    // process.
+    runtime.shutdown_background();
     ended.map(|()| Done::Well).map_err(|e| failed(&e))
 }
 

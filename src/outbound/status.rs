@@ -14,7 +14,8 @@ pub enum SenderState {
     Paused,
     /// It could not be prepared (at a start): it keeps its backlog.
     Degraded(String),
-    /// Its endpoint said that it is gone; lifted by a change of its entry or by `webhooks resume`.
+    /// Its endpoint said that it is gone (410), or an assistant that it does not know us (401, 403); lifted by a change of
+    /// its entry or by `webhooks resume`.
     Suspended(String),
     /// It was deleted and delivers what it still owes.
     Draining,

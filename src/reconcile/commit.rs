@@ -19,8 +19,9 @@ use super::prepare::{ListenerPart, Prepared, SenderPart};
 /// How often it is looked whether the last connection of a retired listener has ended.
 const RETIRED_LOOK: Duration = Duration::from_secs(1);
 
-/// How long a retired listener's requests may take when the gateway stops.
-const RETIRED_DRAIN: Duration = Duration::from_secs(10);
+/// How long a retired listener's requests may take when the gateway stops, which cuts them earlier: `shutdownTimeout` is
+/// no longer.
+const RETIRED_DRAIN: Duration = Duration::from_hours(1);
 
 /// The admin room, as the reconciler sees it: a handler whose settings change in place.
 pub trait AdminHandler: Handler {

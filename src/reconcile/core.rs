@@ -29,6 +29,7 @@ use super::prepare::{self, Prepared, SenderPart};
 use super::restricted::Restricted;
 use super::say::warn_of;
 use super::settle::Settle;
+use super::stopped::Stopped;
 use super::view::View;
 use super::watched::WatchedFiles;
 use super::watcher::Watcher;
@@ -75,7 +76,7 @@ impl Core {
             watcher.set_paths(self.watched.paths());
             self.say_watching(watcher.fault());
         }
-        Stopped { running: self.running }
+        Stopped::of(self.running)
     }
 
     /// Without a watcher changes come by `openclaw apply` and SIGHUP alone.
@@ -86,7 +87,7 @@ impl Core {
                 Some(command) = self.commands.recv() => self.obey(command).await,
             }
         }
-        Stopped { running: self.running }
+        Stopped::of(self.running)
     }
 
     async fn obey(&mut self, command: Command) {
@@ -97,16 +98,8 @@ impl Core {
                 candidate,
                 reply,
             } => drop(reply.send(self.plan(document, candidate).await)),
-            Command::Apply { proposal, reply } => drop(reply.send(self.push(proposal).await)),
-            Command::Rollback {
-                number,
-                base,
-                allow_deletes,
-                who,
-                reply,
-            } => {
-                drop(reply.send(self.roll_back(number, base, allow_deletes, who).await));
-            }
+            Command::Apply { proposal, lock, reply } => drop(reply.send(self.push(proposal, lock).await)),
+            Command::Rollback { to, lock, reply } => drop(reply.send(self.roll_back(to, lock).await)),
             Command::Reload { reply } => drop(reply.send(self.reload().await)),
             Command::StorePressure { reason, message } => {
                 self.condition(types::STORE_PRESSURE, reason != reasons::OK, reason, message);
@@ -417,25 +410,6 @@ pub(super) struct Checked {
     fingerprints: Fingerprints,
     prepared: Prepared,
     skipped: Vec<String>,
-}
-
-/// What ran when the reconciler stopped.
-pub struct Stopped {
-    running: Running,
-}
-
-impl Stopped {
-    /// Stops accepting, lets requests in flight finish within `timeout`, public listener first.
-    pub async fn drain(mut self) {
-        self.running.stopping.cancel();
-        if let Some((serving, settings)) = self.running.public.take() {
-            serving.drain(settings.shutdown_timeout).await;
-        }
-        if let Some((serving, _)) = self.running.admin.take() {
-            serving.drain(Duration::from_secs(1)).await;
-        }
-        while self.running.retiring.join_next().await.is_some() {}
-    }
 }
 
 /// Reads a document, after another one with what it means.

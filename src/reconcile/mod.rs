@@ -15,11 +15,13 @@ mod say;
 pub mod settle;
 mod sources;
 mod start;
+mod stopped;
 mod view;
 mod watched;
 pub mod watcher;
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,10 +30,11 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::document::{self, Address, Desired, Diagnostic};
+use crate::document_file::{self, Lock};
 use crate::plan::{Held, Plan};
 use crate::store::{Cause, Generation, StoreError};
 
-pub use self::core::{Core, Stopped};
+pub use self::core::Core;
 pub use commit::AdminHandler;
 pub use condition::{Condition, Conditions};
 pub use document::Format as DocumentFormat;
@@ -39,6 +42,7 @@ pub use fingerprint::sha256;
 pub use notice::Notice;
 pub use say::warn_of;
 pub use start::{Broken, Start, StartError};
+pub use stopped::Stopped;
 pub use view::View;
 
 /// No deleted sender drains for longer than this, whatever its document says.
@@ -107,6 +111,19 @@ pub struct Proposal {
     pub cause: Cause,
 }
 
+/// An earlier generation that someone wants back.
+#[derive(Debug, Clone)]
+pub struct Rollback {
+    /// Its number.
+    pub number: u64,
+    /// As [`Proposal::base`].
+    pub base: Option<u64>,
+    /// As [`Proposal::allow_deletes`].
+    pub allow_deletes: bool,
+    /// Who, where it is known.
+    pub who: Option<String>,
+}
+
 /// What became of a proposal.
 #[derive(Debug, Clone)]
 pub struct Outcome {
@@ -153,6 +170,18 @@ pub enum Rejected {
     /// The gateway's file could not be read or written.
     #[error("{0}")]
     File(String),
+    /// The gateway's file holds an edit that would be lost.
+    #[error(
+        "{} is not generation {generation}'s document: something else has edited it, and the edit would be lost; apply it \
+         (`openclaw apply`) or put generation {generation}'s document back (`openclaw rollback {generation}`), then try again",
+        .path.display()
+    )]
+    Edited {
+        /// The file.
+        path: PathBuf,
+        /// What runs.
+        generation: u64,
+    },
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -200,13 +229,12 @@ enum Command {
     },
     Apply {
         proposal: Proposal,
+        lock: io::Result<Lock>,
         reply: oneshot::Sender<Result<Outcome, Rejected>>,
     },
     Rollback {
-        number: u64,
-        base: Option<u64>,
-        allow_deletes: bool,
-        who: Option<String>,
+        to: Rollback,
+        lock: io::Result<Lock>,
         reply: oneshot::Sender<Result<Outcome, Rejected>>,
     },
     Reload {
@@ -243,25 +271,16 @@ impl Reconciler {
 
     /// Applies a document; where its bytes are not the gateway's own file's, the file is replaced first.
     pub async fn apply(&self, proposal: Proposal) -> Result<Outcome, Rejected> {
-        self.ask(|reply| Command::Apply { proposal, reply }).await
+        let place = self.place()?;
+        let lock = self.lock().await;
+        answered(place, |reply| Command::Apply { proposal, lock, reply }).await
     }
 
     /// Applies an earlier generation's document.
-    pub async fn rollback(
-        &self,
-        number: u64,
-        base: Option<u64>,
-        allow_deletes: bool,
-        who: Option<String>,
-    ) -> Result<Outcome, Rejected> {
-        self.ask(|reply| Command::Rollback {
-            number,
-            base,
-            allow_deletes,
-            who,
-            reply,
-        })
-        .await
+    pub async fn rollback(&self, to: Rollback) -> Result<Outcome, Rejected> {
+        let place = self.place()?;
+        let lock = self.lock().await;
+        answered(place, |reply| Command::Rollback { to, lock, reply }).await
     }
 
     /// Reads the file again.
@@ -282,6 +301,11 @@ impl Reconciler {
         self.commands.is_closed()
     }
 
+    /// The document's file as it is, half-written or not.
+    pub async fn read_file(&self) -> Result<Vec<u8>, Rejected> {
+        sources::read_file(self.path()).await
+    }
+
     /// The path of the document.
     #[must_use]
     pub fn path(&self) -> PathBuf {
@@ -292,11 +316,30 @@ impl Reconciler {
         &self,
         command: impl FnOnce(oneshot::Sender<Result<T, Rejected>>) -> Command,
     ) -> Result<T, Rejected> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.try_send(command(reply)).map_err(|e| match e {
-            mpsc::error::TrySendError::Full(_) => Rejected::Busy,
-            mpsc::error::TrySendError::Closed(_) => Rejected::Stopping,
-        })?;
-        answer.await.map_err(|_| Rejected::Stopping)?
+        answered(self.place()?, command).await
     }
+
+    fn place(&self) -> Result<mpsc::Permit<'_, Command>, Rejected> {
+        self.commands.try_reserve().map_err(|e| match e {
+            mpsc::error::TrySendError::Full(()) => Rejected::Busy,
+            mpsc::error::TrySendError::Closed(()) => Rejected::Stopping,
+        })
+    }
+
+    /// The lock of the commands that edit the document. It is waited for here and not by the reconciler: who holds it may be
+    /// waiting for the reconciler's answer.
+    async fn lock(&self) -> io::Result<Lock> {
+        let path = self.path();
+        let locking = tokio::task::spawn_blocking(move || document_file::lock(&path));
+        locking.await.map_err(io::Error::other)?
+    }
+}
+
+async fn answered<T>(
+    place: mpsc::Permit<'_, Command>,
+    command: impl FnOnce(oneshot::Sender<Result<T, Rejected>>) -> Command,
+) -> Result<T, Rejected> {
+    let (reply, answer) = oneshot::channel();
+    place.send(command(reply));
+    answer.await.map_err(|_| Rejected::Stopping)?
 }

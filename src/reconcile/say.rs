@@ -85,6 +85,7 @@ impl Core {
             | Rejected::Busy
             | Rejected::Stopping
             | Rejected::NoGeneration(_)
+            | Rejected::Edited { .. }
             | Rejected::ExecProvider(_) => return,
             _ => reasons::PREPARE_FAILED,
         };

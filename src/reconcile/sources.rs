@@ -1,13 +1,18 @@
 //! Where proposals come from: the file system, the API, an earlier generation.
 
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+use std::time::Duration;
+
 use tokio::task::block_in_place;
 
 use super::condition::{reasons, types};
 use super::core::{Core, Sight};
+use super::settle::Settle;
 use super::view::View;
-use super::{Outcome, Proposal, Rejected, fingerprint};
+use super::{Outcome, Proposal, Rejected, Rollback, fingerprint};
 use crate::document::settings::Listen;
-use crate::document_file;
+use crate::document_file::{self, Candidate, Exchanged, Lock};
 use crate::plan::Plan;
 use crate::store::Cause;
 
@@ -49,9 +54,10 @@ impl Core {
         let _logged = self.reconcile(proposal).await;
     }
 
-    /// SIGHUP and `/v1/reload`: reads the file now, whether or not its bytes moved.
+    /// SIGHUP and `/v1/reload`: reads the file, once it stands still, whether or not its bytes moved.
     pub(super) async fn reload(&mut self) -> Result<Outcome, Rejected> {
-        let bytes = self.read_file().await?;
+        let read = self.settle.read().await;
+        let bytes = read.map_err(|e| Rejected::File(e.to_string()))?.bytes;
         self.seen = fingerprint::sha256(&bytes);
         self.watched.moved();
         let view = self.view.load_full();
@@ -77,8 +83,9 @@ impl Core {
         .await
     }
 
-    /// A document from the API: the gateway's own file, or one that replaces it.
-    pub(super) async fn push(&mut self, mut proposal: Proposal) -> Result<Outcome, Rejected> {
+    /// A document from the API: the gateway's own file, or one that replaces it. What is replaced is the document that it was
+    /// made from, and no edit since.
+    pub(super) async fn push(&mut self, mut proposal: Proposal, lock: io::Result<Lock>) -> Result<Outcome, Rejected> {
         let view = self.view.load_full();
         let sha256 = fingerprint::sha256(&proposal.document);
         let own = self
@@ -97,9 +104,29 @@ impl Core {
         self.check_providers(&proposal.document, &view)?;
         self.check(&proposal.document, proposal.allow_deletes, Sight::All)
             .await?;
-        document_file::replace(&self.path, &proposal.document).map_err(|e| Rejected::File(e.to_string()))?;
+        let _lock = lock.map_err(|e| Rejected::File(e.to_string()))?;
+        let replaced = self.replace(&view.document, &proposal.document);
+        if !replaced.map_err(|e| Rejected::File(e.to_string()))? {
+            return Err(self.edited(&view));
+        }
         self.seen = sha256;
         self.reconcile(proposal).await
+    }
+
+    /// Puts a document into the file's place; `false`: the file is not `old` any more, and stays. A missing one is made.
+    fn replace(&self, old: &[u8], new: &[u8]) -> io::Result<bool> {
+        block_in_place(|| match Candidate::write(&self.path, new) {
+            Ok(candidate) => Ok(matches!(candidate.exchange(old)?, Exchanged::Done(_))),
+            Err(e) if e.kind() == ErrorKind::NotFound => document_file::create(&self.path, new),
+            Err(e) => Err(e),
+        })
+    }
+
+    fn edited(&self, view: &View) -> Rejected {
+        Rejected::Edited {
+            path: self.path.clone(),
+            generation: view.generation.number,
+        }
     }
 
     /// A pushed document must not make the gateway run a program that nobody vouches for.
@@ -122,13 +149,15 @@ impl Core {
         brought.map_or(Ok(()), |(name, _)| Err(Rejected::ExecProvider(name.clone())))
     }
 
-    pub(super) async fn roll_back(
-        &mut self,
-        number: u64,
-        base: Option<u64>,
-        allow_deletes: bool,
-        who: Option<String>,
-    ) -> Result<Outcome, Rejected> {
+    /// An edit that was seen and does not run (it waits, is held or was refused) goes with a rollback: `status` shows it,
+    /// and the outcome says so. One that was not seen yet stays.
+    pub(super) async fn roll_back(&mut self, to: Rollback, lock: io::Result<Lock>) -> Result<Outcome, Rejected> {
+        let Rollback {
+            number,
+            base,
+            allow_deletes,
+            who,
+        } = to;
         let (_, document) = self
             .store
             .generation(number)
@@ -143,18 +172,34 @@ impl Core {
             git_commit: None,
             cause,
         };
-        Self::check_base(base, &self.view.load_full())?;
+        let view = self.view.load_full();
+        Self::check_base(base, &view)?;
+        let found = self.read_file().await.unwrap_or_else(|_| view.document.to_vec());
+        let sha256 = fingerprint::sha256(&found);
+        let is_edit = sha256 != view.generation.sha256 && found != proposal.document;
+        if is_edit && sha256 != self.seen {
+            return Err(self.edited(&view));
+        }
         self.check(&proposal.document, allow_deletes, Sight::All).await?;
-        let sha256 = fingerprint::sha256(&proposal.document);
-        let pinned = match document_file::replace(&self.path, &proposal.document) {
-            Ok(()) => {
-                self.seen = sha256;
+        let _lock = lock.map_err(|e| Rejected::File(e.to_string()))?;
+        let mut notes = Vec::new();
+        let pinned = match self.replace(&found, &proposal.document) {
+            Ok(true) => {
+                self.seen = fingerprint::sha256(&proposal.document);
+                if is_edit {
+                    notes.push(format!(
+                        "{} held an edit that was not applied: it is gone",
+                        self.path.display()
+                    ));
+                }
                 None
             }
+            Ok(false) => return Err(self.edited(&view)),
             // The file belongs to someone else: the generation is pinned until its bytes change.
             Err(e) => Some(e.to_string()),
         };
         let mut outcome = self.reconcile(proposal).await?;
+        outcome.notes.append(&mut notes);
         if let Some(why) = pinned {
             let note = format!(
                 "the file cannot be written ({why}): generation {number}'s document is pinned until the file changes"
@@ -166,7 +211,12 @@ impl Core {
     }
 
     pub(super) async fn read_file(&self) -> Result<Vec<u8>, Rejected> {
-        let read = tokio::fs::read(&self.path).await;
-        read.map_err(|e| Rejected::File(format!("{}: {e}", self.path.display())))
+        read_file(self.path.clone()).await
     }
+}
+
+/// The file as it is, half-written or not.
+pub(super) async fn read_file(path: PathBuf) -> Result<Vec<u8>, Rejected> {
+    let read = Settle::new(path, Duration::ZERO).read_now().await;
+    Ok(read.map_err(|e| Rejected::File(e.to_string()))?.bytes)
 }

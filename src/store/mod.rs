@@ -172,6 +172,11 @@ pub trait Store: Send + Sync + 'static {
     /// Sums over everything: cheap enough to be asked at each scrape.
     async fn totals(&self) -> Result<Totals>;
 
+    /// Whether it can be read: one row, whatever it holds, for whoever may ask.
+    async fn answers(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// How much room there is: cheap enough to be asked every second.
     fn space(&self) -> Space {
         Space::default()

@@ -6,8 +6,8 @@ use std::process::Output;
 use std::sync::Arc;
 
 use crate::disk::Disk;
-use crate::harness::{Gateway, document, eventually, openclaw};
-use crate::load::{SECRET, github};
+use crate::harness::{Gateway, Receiver, document, eventually, openclaw};
+use crate::load::{Load, SECRET, github};
 
 const PAGE: usize = 4096;
 
@@ -182,4 +182,22 @@ fn a_gateway_goes_on_after_a_torn_end_of_its_log() {
             (gateway.json("/v1/webhooks/outbound/all")["sender"]["owed"].as_u64() >= Some(50)).then_some(())
         });
     }
+}
+
+#[test]
+fn a_check_beside_a_working_gateway_finds_nothing() {
+    let receiver = Receiver::start();
+    let gateway = Gateway::start(&document(&format!(
+        "  inbound:\n    github: {{ secret: {SECRET} }}\n  outbound:\n    all: {{ url: \"{}\" }}\n    more: {{ url: \"http://127.0.0.1:9/\", paused: true }}\n",
+        receiver.url("/")
+    )));
+    let load = Load::start(gateway.public, "/webhook/github", 8, false);
+    load.wait_for(1000);
+    for _ in 0..5 {
+        let checked = gateway.cli(&["store", "check"]);
+        let said = [checked.stdout, checked.stderr].concat();
+        assert_eq!(checked.status.code(), Some(0), "{}", String::from_utf8_lossy(&said));
+    }
+    let (_, bad) = load.stop();
+    assert!(bad.is_empty(), "{bad:?}");
 }

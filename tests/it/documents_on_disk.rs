@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use crate::harness::{Gateway, document, eventually};
+use crate::harness::{Gateway, Provider, document, eventually};
 use crate::load::{SECRET, github};
 
 fn with(extra: &str) -> String {
@@ -203,4 +203,50 @@ fn an_empty_document_is_an_error_and_not_delete_everything() {
     let gateway = Gateway::start(&with(""));
     gateway.save("webhooks: {}\n");
     refused(&gateway, "DocumentInvalid");
+}
+
+#[test]
+fn what_a_sighup_cannot_do_is_logged() {
+    let gateway = Gateway::start(&with(""));
+    fs::rename(gateway.path("openclaw.yaml"), gateway.path("away.yaml")).unwrap();
+    refused(&gateway, "DocumentMissing");
+    gateway.signal("HUP");
+    eventually("the failure is logged", || {
+        let said = gateway.output();
+        let mut lines = said.lines();
+        lines
+            .any(|line| line.contains("SIGHUP") && line.contains("no such file"))
+            .then_some(())
+    });
+}
+
+#[test]
+fn a_sighup_takes_no_document_that_is_half_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let provider = Provider::new(dir.path());
+    let text = |secret: u64| {
+        provider.document(&format!(
+            "    more: {{ platform: token, secret: t{secret} }}\n    last: {{ platform: token, secret: t{secret} }}\n  reconcile: {{ debounce: 500ms }}\n"
+        ))
+    };
+    fs::write(dir.path().join("openclaw.yaml"), text(0)).unwrap();
+    let gateway = Gateway::start_in(dir.into(), Vec::new());
+    // Whether the signal or the watcher is obeyed first is chance.
+    for round in 1..=4 {
+        provider.hold();
+        gateway.signal("HUP");
+        provider.wait_until_asked();
+        let whole = text(round);
+        // A valid document, as far as it goes.
+        let half = &whole[..whole.find("    last").unwrap()];
+        fs::write(gateway.path("openclaw.yaml"), half).unwrap();
+        gateway.signal("HUP");
+        provider.let_go();
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        fs::write(gateway.path("openclaw.yaml"), &whole).unwrap();
+        eventually("the whole document is applied", || {
+            (gateway.get("/v1/document").1 == whole).then_some(())
+        });
+        assert_eq!(gateway.generation(), round + 1, "nothing was applied before it");
+    }
 }

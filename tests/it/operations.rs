@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value as Json, json};
 
-use crate::harness::{Behaviour, Gateway, Receiver, document, eventually, openclaw};
+use crate::harness::{Behaviour, Gateway, PATIENCE, Receiver, document, eventually, openclaw};
 use crate::webhooks::{SECRET, alone, bad, good, json_of, telegram, webhooks};
 
 /// Text of a run that ends with 1 because its answer is no.
@@ -248,6 +248,37 @@ fn an_open_stream_does_not_hold_up_the_end() {
     );
     tail.kill().unwrap();
     tail.wait().unwrap();
+}
+
+#[test]
+fn an_event_too_large_for_a_stream_is_one_gap_in_it() {
+    let gateway = Gateway::start(&document("  outbound: {}\n"));
+    let text = |text: &str| json!({ "text": text });
+    let first = gateway.publish("message.sent", &text("first"));
+    let mut tail = openclaw()
+        .args(["events", "tail", "--json", "--after", &first])
+        .env("OPENCLAW_GATEWAY", format!("http://{}", gateway.admin))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = BufReader::new(tail.stderr.take().unwrap()).lines();
+    let (send, gaps) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        let skipped = said.map_while(Result::ok).filter(|line| line.contains("skipped"));
+        skipped.for_each(|line| drop(send.send(line)));
+    });
+    gateway.publish("message.sent", &text(&"x".repeat(17 << 20)));
+    gaps.recv_timeout(PATIENCE).unwrap();
+    gateway.publish("message.sent", &text("small"));
+    let lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+    let events = lines.map(|line| serde_json::from_str::<Json>(&line.unwrap()).unwrap());
+    let mut sent = events.filter(|event| event["event"] == "message.sent");
+    assert_eq!(sent.next().unwrap()["data"]["text"], "small");
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+    reader.join().unwrap();
+    assert_eq!(gaps.try_iter().count(), 0, "one event, one gap");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use crate::harness::{Gateway, document};
+use crate::harness::{Gateway, Provider, document, eventually};
 use crate::load::SECRET;
 
 fn manual(rest: &str) -> String {
@@ -219,4 +219,66 @@ fn a_push_that_brings_a_program_is_refused_without_a_token() {
     );
     assert_eq!(push.status, 403, "{}", push.text());
     assert_eq!(gateway.generation(), 1);
+}
+
+fn push(gateway: &Gateway, text: &str) -> crate::harness::Answer {
+    let base = gateway.generation();
+    gateway.post(
+        "/v1/apply",
+        &serde_json::json!({ "document": text, "baseGeneration": base }),
+    )
+}
+
+#[test]
+fn a_push_does_not_overwrite_an_edit_that_waits() {
+    let gateway = Gateway::start(&manual(LOGGER));
+    let edit = format!("# mine\n{}", manual(LOGGER));
+    gateway.save(&edit);
+    gateway.condition("Applied", "Pending");
+    let refused = push(&gateway, &manual(LOGGER_V2));
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(
+        detail.contains("openclaw apply") && detail.contains("openclaw rollback 1"),
+        "{detail}"
+    );
+    assert_eq!(std::fs::read_to_string(gateway.path("openclaw.yaml")).unwrap(), edit);
+    assert_eq!(gateway.generation(), 1);
+    // The way out: the file is put back, and the edit that goes is told.
+    let back = gateway.cli(&["rollback", "1", "--yes"]);
+    assert!(back.status.success(), "{}", text(&back));
+    assert!(text(&back).contains("an edit that was not applied"), "{}", text(&back));
+    assert_eq!(push(&gateway, &manual(LOGGER_V2)).status, 200);
+    assert_eq!(
+        std::fs::read_to_string(gateway.path("openclaw.yaml")).unwrap(),
+        manual(LOGGER_V2)
+    );
+}
+
+#[test]
+fn an_edit_that_is_saved_while_a_push_or_a_rollback_is_checked_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let provider = Provider::new(dir.path());
+    std::fs::write(dir.path().join("openclaw.yaml"), provider.document("")).unwrap();
+    let gateway = Gateway::start_in(dir.into(), Vec::new());
+    let pushed = provider.document(LOGGER);
+    for back in [false, true] {
+        let body = serde_json::json!({
+            "document": pushed, "baseGeneration": gateway.generation(), "rollbackTo": back.then_some(1)
+        });
+        let edit = format!("# mine, {back}\n{}", provider.document(""));
+        provider.hold();
+        let answer = std::thread::scope(|scope| {
+            let pushing = scope.spawn(|| gateway.post("/v1/apply", &body));
+            provider.wait_until_asked();
+            gateway.save(&edit);
+            provider.let_go();
+            pushing.join().unwrap()
+        });
+        assert_eq!(answer.status, 409, "{}", answer.text());
+        eventually("the edit runs", || {
+            (gateway.get("/v1/document").1 == edit).then_some(())
+        });
+        assert_eq!(std::fs::read_to_string(gateway.path("openclaw.yaml")).unwrap(), edit);
+    }
 }

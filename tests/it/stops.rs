@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Behaviour, Gateway, Receiver, document, eventually};
+use crate::harness::{Behaviour, Gateway, Provider, Receiver, document, eventually};
 use crate::load::{Load, SECRET, delivered, github};
 
 #[test]
@@ -90,4 +90,60 @@ fn a_sender_that_is_gone_at_a_start_is_owed_nothing_more_whatever_names_it() {
         (gateway.status()["totals"]["owed"] == 0).then_some(())
     });
     assert_eq!(receiver.count(), 1);
+}
+
+#[test]
+fn a_second_sigterm_ends_at_once_while_the_document_is_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let provider = Provider::new(dir.path());
+    std::fs::write(dir.path().join("openclaw.yaml"), provider.document("")).unwrap();
+    let mut gateway = Gateway::start_in(dir.into(), Vec::new());
+    provider.hold();
+    gateway.signal("HUP");
+    provider.wait_until_asked();
+    let begun = Instant::now();
+    gateway.signal("TERM");
+    eventually("it stops", || gateway.output().contains("stopping").then_some(()));
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn everything_that_hangs_together_holds_a_stop_up_for_shutdown_timeout_alone() {
+    use std::io::{Read as _, Write as _};
+    let hanging = Receiver::start();
+    hanging.behave(Behaviour::Hang);
+    let text = |listen: std::net::SocketAddr| {
+        let head = document("").replace(
+            "server: { listen: \"127.0.0.1:0\"",
+            &format!("server: {{ listen: \"{listen}\", shutdownTimeout: 3s"),
+        );
+        let url = hanging.url("/");
+        format!(
+            "{head}  inbound:\n    github: {{ secret: {SECRET} }}\n  outbound:\n    hanging: {{ url: \"{url}\", timeout: 60s, events: [system.*] }}\n"
+        )
+    };
+    let mut gateway = Gateway::start(&text("127.0.0.1:0".parse().unwrap()));
+    hanging.wait_for(1);
+    // Requests whose bodies do not come, at a listener that is rebound and at its successor.
+    let half = |to: std::net::SocketAddr| {
+        let mut connection = std::net::TcpStream::connect(to).unwrap();
+        let head = "POST /webhook/github HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n";
+        connection.write_all(head.as_bytes()).unwrap();
+        // It is asked for its body: the gateway has the request.
+        let mut answer = [0; 25];
+        connection.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 100 Continue\r\n\r\n");
+        connection
+    };
+    let first = half(gateway.public);
+    let moved = std::net::SocketAddr::from(([127, 0, 0, 2], gateway.public.port()));
+    gateway.save_and_wait(&text(moved));
+    let second = half(moved);
+    let begun = Instant::now();
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    drop((first, second));
 }

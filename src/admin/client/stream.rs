@@ -1,9 +1,17 @@
 //! Server-sent events, as far as the gateway sends them.
 
+use std::time::Duration;
+
+use memchr::memmem;
+
 use crate::store::EventRow;
 
 /// The largest event: its data is at most a request's body, written as JSON.
 const LARGEST: usize = 256 << 20;
+
+/// Three times the gateway's silence: it breaks its own with a comment every 15 s. What says nothing for so long is gone,
+/// though no packet told so.
+pub(super) const SILENCE: Duration = Duration::from_secs(45);
 
 /// What a stream of events says next.
 #[derive(Debug)]
@@ -18,6 +26,8 @@ pub enum Streamed {
 pub struct EventStream {
     response: reqwest::Response,
     buffer: Vec<u8>,
+    /// No message ends before this place of the buffer.
+    looked: usize,
 }
 
 impl EventStream {
@@ -25,19 +35,24 @@ impl EventStream {
         Self {
             response,
             buffer: Vec::new(),
+            looked: 0,
         }
     }
 
-    /// The next event; `None`: the stream broke off, or is none of a gateway of this version.
+    /// The next event; `None`: the stream broke off or fell silent, or is none of a gateway of this version.
     pub async fn next(&mut self) -> Option<Streamed> {
         loop {
-            while let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
-                let message: Vec<u8> = self.buffer.drain(..end + 2).collect();
+            while let Some(at) = memmem::find(&self.buffer[self.looked..], b"\n\n") {
+                let message: Vec<u8> = self.buffer.drain(..self.looked + at + 2).collect();
+                self.looked = 0;
                 if let Some(streamed) = read(&message) {
                     return Some(streamed);
                 }
             }
-            let chunk = self.response.chunk().await.ok()??;
+            // Half of the end may be there.
+            self.looked = self.buffer.len().saturating_sub(1);
+            let chunk = tokio::time::timeout(SILENCE, self.response.chunk()).await;
+            let chunk = chunk.ok()?.ok()??;
             if self.buffer.len() + chunk.len() > LARGEST {
                 return None;
             }

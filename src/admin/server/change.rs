@@ -20,8 +20,8 @@ use crate::inbound::PublishedData;
 use crate::plan::impact::Impact;
 use crate::plan::render::{Base, DocumentRow, Drift};
 use crate::plan::{self};
-use crate::reconcile::{Outcome, Planned, Proposal, Rejected};
-use crate::store::{Append, Cause, DeadQuery, DedupeKey, NewEvent};
+use crate::reconcile::{Outcome, Planned, Proposal, Rejected, Rollback, View};
+use crate::store::{Append, Cause, DeadQuery, DedupeKey, Generation, NewEvent};
 
 /// The scope of the API's own delivery keys: no webhook can have that name.
 const API_SCOPE: &str = "api:";
@@ -68,8 +68,8 @@ async fn impact(api: &Api, request: Option<&ImpactRequest>, planned: &Planned) -
     let Some(request) = request else { return Ok(None) };
     let since_ms = since(api, "impact.since", request.since.as_deref())?;
     let since_ms = since_ms.unwrap_or_else(|| api.clock.now_ms().saturating_sub(impact::DEFAULT_SINCE_MS));
-    let [old, new] = &planned.desired;
-    Ok(Some(impact::weigh(api.store.as_ref(), old, new, since_ms).await?))
+    let documents = planned.desired.clone();
+    Ok(Some(impact::weigh(api.store.as_ref(), documents, since_ms).await?))
 }
 
 fn plan_document(planned: Planned, path: String, git_commit: Option<String>) -> PlanDocument {
@@ -105,11 +105,27 @@ async fn against(api: &Api, request: &PlanRequest, number: u64) -> Answer<PlanDo
     let view = api.reconciler.view();
     let wanted = match &request.document {
         Some(text) => text.clone().into_bytes(),
-        None => tokio::fs::read(&view.path)
-            .await
-            .map_err(|e| Rejected::File(format!("{}: {e}", view.path.display())))?,
+        None => api.reconciler.read_file().await?,
     };
     let path = request.path.clone().unwrap_or_else(|| view.path.display().to_string());
+    let shown = path.clone();
+    let comparing = tokio::task::spawn_blocking(move || compared(&view, generation, &bytes, &shown, &wanted));
+    let cut = |e: tokio::task::JoinError| {
+        Failure::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the plan was cut short",
+            e.to_string(),
+        )
+    };
+    let planned = comparing.await.map_err(cut)??;
+    let impact = impact(api, request.impact.as_ref(), &planned).await?;
+    let mut document = plan_document(planned, path, request.git_commit.clone());
+    document.impact = impact;
+    Ok(document)
+}
+
+/// The difference between a generation's document and another one. Takes as long as reading both.
+fn compared(view: &View, generation: Generation, bytes: &[u8], path: &str, wanted: &[u8]) -> Result<Planned, Rejected> {
     let load = |shown: &str, bytes: &[u8]| {
         let source = document::Source {
             path: shown,
@@ -122,29 +138,25 @@ async fn against(api: &Api, request: &PlanRequest, number: u64) -> Answer<PlanDo
             None => Err(Rejected::Document(loaded.diagnostics)),
         }
     };
-    let (before, _) = load(&format!("generation {number}"), &bytes)?;
-    let (after, diagnostics) = load(&path, &wanted)?;
+    let (before, _) = load(&format!("generation {}", generation.number), bytes)?;
+    let (after, diagnostics) = load(path, wanted)?;
     let observed = plan::Observed {
-        generation: Some(number),
+        generation: Some(generation.number),
         sha256: Some(generation.sha256.clone()),
         desired: before.into(),
         fingerprints: plan::Fingerprints::default(),
         owed: std::collections::BTreeMap::default(),
     };
-    let planned = Planned {
+    Ok(Planned {
         plan: plan::diff(&observed, &after, &plan::Fingerprints::default()),
         base: generation,
         desired: [observed.desired, after.into()],
-        sha256: crate::reconcile::sha256(&wanted),
+        sha256: crate::reconcile::sha256(wanted),
         diagnostics,
         held: None,
         not_checked: Vec::new(),
         drift: Vec::new(),
-    };
-    let impact = impact(api, request.impact.as_ref(), &planned).await?;
-    let mut document = plan_document(planned, path, request.git_commit.clone());
-    document.impact = impact;
-    Ok(document)
+    })
 }
 
 pub(super) async fn apply(api: State, body: Body<ApplyRequest>) -> Answer<Json<ApplyOutcome>> {
@@ -155,9 +167,13 @@ pub(super) async fn apply(api: State, body: Body<ApplyRequest>) -> Answer<Json<A
         return Err(Problem::new(428, Problem::BASE_MISSING, "base generation missing", detail).into());
     };
     let outcome = if let Some(number) = request.rollback_to {
-        api.reconciler
-            .rollback(number, Some(base), request.allow_deletes, request.who)
-            .await?
+        let to = Rollback {
+            number,
+            base: Some(base),
+            allow_deletes: request.allow_deletes,
+            who: request.who,
+        };
+        api.reconciler.rollback(to).await?
     } else {
         let proposal = Proposal {
             document: request.document.into_bytes(),
@@ -236,7 +252,9 @@ impl From<Rejected> for Failure {
             Rejected::Empty(_) => Problem::new(422, Problem::DOCUMENT, "the document is empty", detail).into(),
             Rejected::ExecProvider(_) => Self::new(StatusCode::FORBIDDEN, "a new exec provider", detail),
             Rejected::Stale { .. } => Problem::new(409, Problem::STALE, "stale", detail).into(),
-            Rejected::File(_) => Self::new(StatusCode::CONFLICT, "the document's file", detail),
+            Rejected::File(_) | Rejected::Edited { .. } => {
+                Self::new(StatusCode::CONFLICT, "the document's file", detail)
+            }
             Rejected::Store(e) => e.into(),
             Rejected::Busy | Rejected::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, "not now", detail),
             Rejected::NoGeneration(_) => Self::not_found(detail),

@@ -1,7 +1,7 @@
 //! Who may speak to the API: the right Host (against DNS rebinding), no foreign page, the token where one is set, and
 //! writes only as JSON (which no HTML form can send).
 
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 
 use super::Failure;
 use crate::document::Admin;
@@ -39,22 +39,23 @@ impl Guard {
         }
     }
 
-    pub(super) fn check(&self, method: &Method, path: &str, headers: &HeaderMap, peer: &Peer) -> Result<(), Failure> {
+    pub(super) fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap, peer: &Peer) -> Result<(), Failure> {
         let refuse = |status, detail: &str| Err(Failure::new(status, "refused", detail));
-        if PROBES.contains(&path) && method == Method::GET {
+        if PROBES.contains(&uri.path()) && method == Method::GET {
             return Ok(());
         }
         if !self.configured {
             return refuse(StatusCode::SERVICE_UNAVAILABLE, "the gateway is starting");
         }
+        let authority = authority(uri, headers);
         // No browser speaks over a unix socket.
-        if peer.address != PeerAddress::Unix && !self.is_ours(headers) {
+        if peer.address != PeerAddress::Unix && !authority.is_some_and(|authority| self.is_ours(authority)) {
             return refuse(
                 StatusCode::MISDIRECTED_REQUEST,
                 "the Host is not ours: add it to webhooks.admin.allowedHosts",
             );
         }
-        if !Self::is_same_site(headers) {
+        if !is_same_site(authority, headers) {
             return refuse(StatusCode::FORBIDDEN, "requests of other sites are refused");
         }
         if !self.tokens.is_empty() && !self.has_token(headers) {
@@ -73,37 +74,9 @@ impl Guard {
         Ok(())
     }
 
-    fn is_ours(&self, headers: &HeaderMap) -> bool {
-        let mut values = headers.get_all(header::HOST).iter();
-        let (Some(host), None) = (values.next(), values.next()) else {
-            return false;
-        };
-        let host = host_of(host.to_str().unwrap_or_default());
+    fn is_ours(&self, authority: &str) -> bool {
+        let host = host_of(authority);
         self.hosts.contains(&host) || (self.any_literal && host.parse::<std::net::IpAddr>().is_ok())
-    }
-
-    /// A page of another origin is refused: by what its browser says of the site, or by its Origin, which must be a Host of
-    /// ours.
-    fn is_same_site(headers: &HeaderMap) -> bool {
-        if headers
-            .get("sec-fetch-site")
-            .is_some_and(|site| site == "cross-site" || site == "same-site")
-        {
-            return false;
-        }
-        match headers.get(header::ORIGIN) {
-            None => true,
-            Some(origin) => {
-                let origin = origin.to_str().unwrap_or_default();
-                let host = headers
-                    .get(header::HOST)
-                    .and_then(|host| host.to_str().ok())
-                    .unwrap_or_default();
-                origin
-                    .split_once("://")
-                    .is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
-            }
-        }
     }
 
     fn has_token(&self, headers: &HeaderMap) -> bool {
@@ -120,6 +93,37 @@ impl Guard {
             .iter()
             .fold(false, |found, token| token.matches(sent) | found)
     }
+}
+
+/// Whom the client asked for: HTTP/2 says it in `:authority` (the target's), HTTP/1.1 in Host. `None`: neither says it, or
+/// they differ, or it is no host and port.
+fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let target = uri.authority().map(axum::http::uri::Authority::as_str);
+    let authority = match (target, hosts.next(), hosts.next()) {
+        (Some(target), None, None) => target,
+        (None, Some(host), None) => host.to_str().ok()?,
+        (Some(target), Some(host), None) if host.as_bytes().eq_ignore_ascii_case(target.as_bytes()) => target,
+        _ => return None,
+    };
+    (!authority.contains('@')).then_some(authority)
+}
+
+/// A page of another origin is refused: by what its browser says of the site, or by its Origin, which must be whom it asked
+/// for.
+fn is_same_site(authority: Option<&str>, headers: &HeaderMap) -> bool {
+    if headers
+        .get("sec-fetch-site")
+        .is_some_and(|site| site == "cross-site" || site == "same-site")
+    {
+        return false;
+    }
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return true;
+    };
+    let from = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    from.zip(authority)
+        .is_some_and(|((_, from), authority)| from.eq_ignore_ascii_case(authority))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -161,6 +165,10 @@ mod tests {
     }
 
     fn check(guard: &Guard, method: &Method, headers: &[(&str, &str)]) -> u16 {
+        check_target(guard, method, "/v1/status", headers)
+    }
+
+    fn check_target(guard: &Guard, method: &Method, target: &str, headers: &[(&str, &str)]) -> u16 {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(
@@ -173,7 +181,7 @@ mod tests {
             tls: false,
         };
         guard
-            .check(method, "/v1/status", &map, &peer)
+            .check(method, &target.parse().unwrap(), &map, &peer)
             .map_or_else(|failure| failure.0.status, |()| 200)
     }
 
@@ -197,6 +205,31 @@ mod tests {
             check(&guard, &Method::GET, &[("host", "localhost"), ("host", "evil.example")]),
             421
         );
+    }
+
+    #[test]
+    fn http_2_says_whom_it_asks_for_in_its_target() {
+        let guard = guard("127.0.0.1:8791", &[]);
+        let get = |target, headers: &[(&str, &str)]| check_target(&guard, &Method::GET, target, headers);
+        assert_eq!(get("https://localhost:8791/v1/status", &[]), 200);
+        assert_eq!(
+            get("https://localhost:8791/v1/status", &[("host", "LOCALHOST:8791")]),
+            200
+        );
+        for (target, host) in [
+            ("https://evil.example/v1/status", "evil.example"),
+            ("https://evil.example/v1/status", "localhost"),
+            ("https://localhost/v1/status", "evil.example"),
+            ("https://localhost/v1/status", "127.0.0.1"),
+        ] {
+            assert_eq!(get(target, &[("host", host)]), 421, "{target} with {host}");
+        }
+        assert_eq!(get("https://evil.example/v1/status", &[]), 421);
+        assert_eq!(get("https://localhost:1@evil.example/v1/status", &[]), 421);
+        let target = "https://localhost:8791/v1/status";
+        assert_eq!(get(target, &[("origin", "https://localhost:8791")]), 200);
+        assert_eq!(get(target, &[("origin", "https://localhost:9999")]), 403);
+        assert_eq!(get(target, &[("origin", "https://evil.example")]), 403);
     }
 
     #[test]

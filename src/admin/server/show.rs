@@ -66,11 +66,17 @@ pub(super) fn document_status(view: &View) -> DocumentStatus {
 /// One webhook of what runs, as a listing shows it.
 pub(super) fn row(api: &Api, view: &View, address: &Address, resource: &Resource) -> Option<WebhookRow> {
     let mut row = WebhookRow::of(address, resource)?;
-    (row.state, row.reason) = match address {
-        Address::Outbound(name) => sender_state(view, address, api.dispatcher.status(name).as_ref()),
-        _ => route_state(view, address, resource),
-    };
+    (row.state, row.reason) = state(api, view, address, resource)?;
     Some(row)
+}
+
+/// What a webhook does, and why it is not active; `None`: the address is none of a webhook.
+fn state(api: &Api, view: &View, address: &Address, resource: &Resource) -> Option<(WebhookState, Option<String>)> {
+    match address {
+        Address::Outbound(name) => Some(sender_state(view, address, api.dispatcher.status(name).as_ref())),
+        Address::Inbound(_) => Some(route_state(view, address, resource)),
+        _ => None,
+    }
 }
 
 fn route_state(view: &View, address: &Address, resource: &Resource) -> (WebhookState, Option<String>) {
@@ -106,9 +112,9 @@ fn sender_state(view: &View, address: &Address, status: Option<&SenderStatus>) -
     }
 }
 
-/// The condition of one webhook.
-pub(super) fn ready(api: &Api, view: &View, address: &Address, row: &WebhookRow) -> Condition {
-    let reason = match row.state {
+/// Why a webhook is ready, or is not.
+fn reason(view: &View, address: &Address, state: WebhookState) -> &'static str {
+    match state {
         WebhookState::Active | WebhookState::Draining => reasons::OK,
         WebhookState::Paused => reasons::PAUSED,
         WebhookState::Suspended => reasons::SUSPENDED,
@@ -117,7 +123,12 @@ pub(super) fn ready(api: &Api, view: &View, address: &Address, row: &WebhookRow)
             .degraded
             .get(address)
             .map_or(reasons::PREPARE_FAILED, |problem| problem.reason),
-    };
+    }
+}
+
+/// The condition of one webhook.
+pub(super) fn ready(api: &Api, view: &View, address: &Address, row: &WebhookRow) -> Condition {
+    let reason = reason(view, address, row.state);
     let since = crate::clock::from_ms(view.generation.at_ms)
         .max(view.started)
         .min(api.clock.now());
@@ -141,16 +152,15 @@ pub(super) fn attention(api: &Api, view: &View, most: usize) -> Vec<Attention> {
         .resources
         .iter()
         .filter_map(|(address, resource)| {
-            let row = row(api, view, address, resource)?;
-            if matches!(row.state, WebhookState::Active | WebhookState::Paused) {
+            let (state, message) = state(api, view, address, resource)?;
+            if matches!(state, WebhookState::Active | WebhookState::Paused) {
                 return None;
             }
-            let reason = ready(api, view, address, &row).reason;
             Some(Attention {
                 address: address.to_string(),
-                state: row.state,
-                reason,
-                message: row.reason.unwrap_or_default(),
+                state,
+                reason: reason(view, address, state).to_owned(),
+                message: message.unwrap_or_default(),
             })
         })
         .take(most)

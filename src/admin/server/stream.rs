@@ -29,7 +29,7 @@ const MOST: (usize, usize) = (10_000, 16 * 1024 * 1024);
 
 struct Follower {
     api: Arc<Api>,
-    /// The last event that was sent, or that was there when the stream began; `None`: the log was empty.
+    /// The last event that was sent or skipped, or that was there when the stream began; `None`: the log was empty.
     last: Option<String>,
     spoke: Instant,
     _permit: OwnedSemaphorePermit,
@@ -99,7 +99,7 @@ impl Follower {
 
     /// What was stored since the last event, oldest first.
     async fn look(&mut self) -> Result<Vec<u8>, StoreError> {
-        let (mut new, mut size, mut cursor) = (Vec::new(), 0, None);
+        let (mut new, mut size, mut cursor, mut newest_id) = (Vec::new(), 0, None, None);
         // Most looks find nothing: they read one row.
         let mut limit = 1;
         let mut gap = false;
@@ -109,6 +109,7 @@ impl Follower {
                 if self.last.as_ref() == Some(&row.id) {
                     break 'pages;
                 }
+                newest_id.get_or_insert_with(|| row.id.clone());
                 size += row.data.get().len();
                 gap = new.len() >= MOST.0 || size > MOST.1;
                 if gap {
@@ -128,8 +129,9 @@ impl Follower {
         if gap {
             bytes.extend_from_slice(b"event: gap\ndata: {}\n\n");
         }
-        if let Some(row) = new.first() {
-            self.last = Some(row.id.clone());
+        // The newest may be among what is skipped: it alone is larger than what is sent at once.
+        if newest_id.is_some() {
+            self.last = newest_id;
         }
         for row in new.iter().rev() {
             let json = serde_json::to_string(row).map_err(|error| StoreError::Engine(error.to_string()))?;

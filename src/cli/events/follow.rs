@@ -46,7 +46,9 @@ impl Follower {
                 }
                 match self.client.events(self.last.as_deref()).await {
                     Ok(stream) => self.stream = Some(stream),
-                    Err(ClientError::NothingAnswers(_) | ClientError::Unreachable { .. }) => {}
+                    Err(
+                        ClientError::NothingAnswers(_) | ClientError::Unreachable { .. } | ClientError::Timeout { .. },
+                    ) => {}
                     Err(error) => return Err(error.into()),
                 }
                 continue;

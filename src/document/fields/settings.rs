@@ -75,7 +75,7 @@ pub(super) static SERVER: [Field; 7] = [
         Kind::Duration { min: 0, max: HOUR },
         "20s",
         "30s",
-        "How long requests in flight may take after SIGTERM.",
+        "How long requests and attempts in flight may take after SIGTERM, all together; what is left then is cut, and the gateway ends within 5 s.",
     ),
 ];
 
@@ -100,7 +100,7 @@ pub(super) static ADMIN: [Field; 4] = [
         Kind::Object(&SERVER_TLS),
         "",
         "{ cert: ./admin.crt, key: ./admin.key }",
-        "TLS of the admin listener.",
+        "TLS of the admin listener; the commands trust the authorities of the system, or those in the PEM file that SSL_CERT_FILE names.",
     ),
     field(
         "allowedHosts",

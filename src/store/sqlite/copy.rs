@@ -46,12 +46,14 @@ pub struct Checked {
     pub problems: Vec<String>,
 }
 
-/// Looks through a whole store, with or without a gateway that has it; `None`: there is none. Takes as long as reading it.
+/// Looks through a whole store, with or without a gateway that has it; `None`: there is none. Takes as long as reading it,
+/// and sees the store as it is at one moment: what a gateway writes meanwhile stays in its log until the end.
 pub fn check(directory: &Path) -> Result<Option<Checked>> {
     wal::check(directory)?;
     let Some(conn) = schema::open_readonly(directory, &schema::FORMAT)? else {
         return Ok(None);
     };
+    let conn = conn.unchecked_transaction()?;
     let path = directory.join(schema::FILE);
     let number = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, u64>(0)).context(&path);
     let mut problems: Vec<String> = conn
@@ -74,10 +76,12 @@ pub fn check(directory: &Path) -> Result<Option<Checked>> {
             found => problems.push(format!("{found} {what}")),
         }
     }
-    let (events, owed, dead) = read_events(&conn, &mut problems)?;
+    let (events, owed_of_events, dead_of_events) = read_events(&conn, &mut problems)?;
+    let owed = number("SELECT count(*) FROM owed")?;
+    let dead = number("SELECT count(*) FROM dead")?;
     for (what, found) in [
-        ("owed deliveries", number("SELECT count(*) FROM owed")? - owed),
-        ("dead letters", number("SELECT count(*) FROM dead")? - dead),
+        ("owed deliveries", owed.saturating_sub(owed_of_events)),
+        ("dead letters", dead.saturating_sub(dead_of_events)),
     ] {
         if found > 0 {
             problems.push(format!("{found} {what} without their event"));
@@ -88,8 +92,8 @@ pub fn check(directory: &Path) -> Result<Option<Checked>> {
         format: u32::try_from(number("PRAGMA user_version")?).unwrap_or(u32::MAX),
         written_by,
         events,
-        owed: number("SELECT count(*) FROM owed")?,
-        dead: number("SELECT count(*) FROM dead")?,
+        owed,
+        dead,
         generations: number("SELECT count(*) FROM generations")?,
         problems,
         path,

@@ -403,6 +403,10 @@ impl Store for SqliteStore {
         Ok(totals)
     }
 
+    async fn answers(&self) -> Result<()> {
+        self.read(|conn| meta::<String>(conn, "written_by").map(drop)).await
+    }
+
     fn space(&self) -> Space {
         self.shared.space()
     }

@@ -54,6 +54,15 @@ async fn a_second_gateway_is_told_who_the_first_is() {
     open(path(&bed), 0, "another").unwrap();
 }
 
+#[tokio::test]
+async fn a_store_answers_until_it_is_closed() {
+    let bed = Directory::new();
+    let store = open(path(&bed), 0, "a test").unwrap();
+    store.answers().await.unwrap();
+    store.close().await;
+    assert!(matches!(store.answers().await, Err(StoreError::Closed)));
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn only_the_owner_can_read_the_files() {

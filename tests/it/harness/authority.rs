@@ -30,14 +30,19 @@ impl Authority {
         self.certificate.pem()
     }
 
-    fn issued(&self, name: &str) -> (rcgen::Certificate, rcgen::KeyPair) {
+    fn issued(&self, names: &[&str]) -> (rcgen::Certificate, rcgen::KeyPair) {
         let key = rcgen::KeyPair::generate().unwrap();
-        let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let params = rcgen::CertificateParams::new(names).unwrap();
         (params.signed_by(&key, &self.issuer).unwrap(), key)
     }
 
     pub fn issue(&self, name: &str) -> Pair {
-        let (certificate, key) = self.issued(name);
+        self.issue_for(&[name])
+    }
+
+    pub fn issue_for(&self, names: &[&str]) -> Pair {
+        let (certificate, key) = self.issued(names);
         Pair {
             certificate: certificate.pem(),
             key: key.serialize_pem(),
@@ -46,7 +51,7 @@ impl Authority {
 
     /// A server at 127.0.0.1 with a certificate of this authority; with `demands` it wants one of its clients too.
     pub fn server(&self, demands: bool, alpn: &[&[u8]]) -> Arc<rustls::ServerConfig> {
-        let (certificate, key) = self.issued("127.0.0.1");
+        let (certificate, key) = self.issued(&["127.0.0.1"]);
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = rustls::ServerConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()

@@ -3,6 +3,7 @@
 mod authority;
 mod bytes;
 pub mod console;
+mod provider;
 mod receiver;
 mod request;
 mod signature;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 pub use authority::Authority;
 pub use bytes::{ByteReceiver, Connection};
+pub use provider::Provider;
 pub use receiver::{Behaviour, Received, Receiver};
 pub use request::{Answer, KeptAlive, Request};
 pub use signature::{sha256_signature, standard_signature};
@@ -157,7 +159,7 @@ impl Gateway {
             });
         }
         drop(lines);
-        let (mut public, mut admin) = (None, None);
+        let (mut public, mut admin, mut tls) = (None, None, false);
         let end = Instant::now() + PATIENCE;
         while public.is_none() || admin.is_none() {
             let Ok(line) = seen.recv_timeout(end.saturating_duration_since(Instant::now())) else {
@@ -170,6 +172,7 @@ impl Gateway {
                 public = address(&line);
             } else if line.starts_with("Admin API on ") {
                 admin = address(&line);
+                tls = line.contains("https://");
             }
         }
         let gateway = Self {
@@ -180,9 +183,11 @@ impl Gateway {
             env,
             output,
         };
-        eventually("the gateway is ready", || {
-            (gateway.get("/readyz").0 == 200).then_some(())
-        });
+        if !tls {
+            eventually("the gateway is ready", || {
+                (gateway.get("/readyz").0 == 200).then_some(())
+            });
+        }
         Ok(gateway)
     }
 
