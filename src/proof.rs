@@ -13,11 +13,11 @@ use crate::secret::Secret;
 #[derive(Debug, Clone, Copy)]
 pub struct Unproved<'a> {
     /// Its method.
-    pub method: &'a str,
+    pub method: &'a http::Method,
     /// Its path and query, as stored.
     pub target: &'a str,
     /// Its headers, as stored.
-    pub headers: &'a [(String, Vec<u8>)],
+    pub headers: &'a http::HeaderMap,
     /// Its body, as stored.
     pub body: &'a bytes::Bytes,
 }

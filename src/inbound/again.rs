@@ -2,7 +2,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::value::RawValue;
 
 use super::request::Request;
@@ -34,15 +33,13 @@ impl Routes {
         let Mode::Serving(serving) = &route.mode else {
             return Err(NotRead::NoRoute);
         };
-        let mut headers = HeaderMap::new();
-        for (name, value) in &raw.headers {
-            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name.as_str()), HeaderValue::from_bytes(value)) {
-                headers.append(name, value);
-            }
-        }
-        let traceparent = trace::parent(&headers);
-        let method = Method::from_bytes(raw.method.as_bytes()).unwrap_or(Method::POST);
-        let request = Request::new(method, raw.target.clone(), headers, raw.body.clone());
+        let traceparent = trace::parent(&raw.headers);
+        let request = Request::new(
+            raw.method.clone(),
+            raw.target.clone(),
+            raw.headers.clone(),
+            raw.body.clone(),
+        );
         let read = catch_unwind(AssertUnwindSafe(|| serving.platform.read(&request, &serving.source)));
         let reading = read
             .map_err(|_| NotRead::Panic)?

@@ -116,7 +116,7 @@ async fn a_stored_request_holds_again_hours_later_by_the_proof_that_is_made_of_i
             stored
                 .headers
                 .iter()
-                .map(|(name, value)| (name.as_str(), value.as_slice()))
+                .map(|(name, value)| (name.as_str(), value.as_bytes()))
         };
         let query = |more: &str| {
             let own = stored.target.split_once('?').map_or("", |(_, query)| query);
@@ -153,9 +153,9 @@ async fn a_stored_request_holds_again_hours_later_by_the_proof_that_is_made_of_i
     }
     let gone = Stage::new();
     let nothing = Unproved {
-        method: "POST",
+        method: &http::Method::POST,
         target: "/",
-        headers: &[],
+        headers: &http::HeaderMap::new(),
         body: &Bytes::new(),
     };
     let now = crate::clock::Clock::now(&*gone.clock);

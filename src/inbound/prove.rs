@@ -1,7 +1,5 @@
 //! The proof of a stored request, made anew with the keys that its route has now.
 
-use http::{HeaderName, HeaderValue, Method};
-
 use super::request::Request;
 use super::routes::{Mode, Routes};
 use crate::clock::Timestamp;
@@ -14,14 +12,10 @@ impl Proofs for Routes {
         let Mode::Serving(serving) = &route.mode else {
             return Err(Unprovable::NotNow);
         };
-        let headers = unproved.headers.iter().filter_map(|(name, value)| {
-            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-            Some((name, HeaderValue::from_bytes(value).ok()?))
-        });
         let request = Request::new(
-            Method::from_bytes(unproved.method.as_bytes()).unwrap_or_default(),
+            unproved.method.clone(),
             unproved.target.to_owned(),
-            headers.collect(),
+            unproved.headers.clone(),
             unproved.body.clone(),
         );
         Ok(serving.platform.prove(&request, now))

@@ -197,7 +197,7 @@ impl Routes {
         let append = Append {
             request: Some(RawRequest {
                 route: route.name.clone(),
-                method: request.method.to_string(),
+                method: request.method.clone(),
                 target: serving.redaction.target(&request.target),
                 headers: serving.redaction.headers(&request.headers),
                 body,

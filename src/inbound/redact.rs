@@ -45,17 +45,20 @@ impl Redaction {
     }
 
     /// The headers to store. One goes by its name, or where its value, or the last word of it (`Bearer …`), is a secret.
-    pub(super) fn headers(&self, headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
-        headers
-            .iter()
-            .filter(|(name, _)| !NEVER.contains(&name.as_str()) && !self.headers.contains(name))
-            .filter(|(_, value)| {
-                let value = value.as_bytes().trim_ascii();
-                let last = value.rsplit(u8::is_ascii_whitespace).next().unwrap_or_default();
-                !any_matches(&self.secrets, value) && !any_matches(&self.secrets, last)
-            })
-            .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
-            .collect()
+    pub(super) fn headers(&self, headers: &HeaderMap) -> HeaderMap {
+        let mut kept = HeaderMap::with_capacity(headers.len());
+        for (name, value) in headers {
+            let text = value.as_bytes().trim_ascii();
+            let last = text.rsplit(u8::is_ascii_whitespace).next().unwrap_or_default();
+            if !NEVER.contains(&name.as_str())
+                && !self.headers.contains(name)
+                && !any_matches(&self.secrets, text)
+                && !any_matches(&self.secrets, last)
+            {
+                kept.append(name, value.clone());
+            }
+        }
+        kept
     }
 
     /// Path and query to store. A parameter goes by its name, or where its value is a secret.
@@ -134,13 +137,9 @@ mod tests {
         ] {
             headers.append(name, value.parse().unwrap());
         }
-        let mut left: Vec<String> = redaction()
-            .headers(&headers)
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
-        left.sort();
-        assert_eq!(left, ["content-type", "x-kept"]);
+        let left = redaction().headers(&headers);
+        let left: Vec<&str> = left.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["x-kept", "content-type"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! attempt, for signed times go stale and tokens are not stored.
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Uri};
+use http::Uri;
 
 use super::attempt::{Class, Delivery, Failure};
 use super::payload::Payload;
@@ -70,11 +70,8 @@ pub(super) async fn payload(
 
     let mut headers = HeaderMap::with_capacity(request.headers.len() + 4);
     for (name, value) in &request.headers {
-        let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) else {
-            continue;
-        };
         if !LEFT_OUT.contains(&name.as_str()) && !name.as_str().starts_with("x-forwarded-") {
-            headers.append(name, value);
+            headers.append(name, value.clone());
         }
     }
     for (name, value) in proof.headers {
@@ -93,7 +90,7 @@ pub(super) async fn payload(
     let own = request.target.split_once('?').map(|(_, query)| query);
     let proving = proof.query.as_ref().map(crate::secret::Secret::expose);
     Ok(Payload {
-        method: Method::from_bytes(request.method.as_bytes()).unwrap_or_default(),
+        method: request.method,
         uri: uri(&sender.uri, [own, proving])?,
         headers,
         body: proof.body.unwrap_or(request.body),

@@ -283,12 +283,20 @@ pub(crate) fn append(events: Vec<NewEvent>, now_ms: i64) -> Append {
     }
 }
 
+pub(crate) fn headers(pairs: &[(&'static str, &[u8])]) -> http::HeaderMap {
+    let pairs = pairs.iter().map(|(name, value)| {
+        let value = http::HeaderValue::from_bytes(value).unwrap();
+        (http::HeaderName::from_static(name), value)
+    });
+    pairs.collect()
+}
+
 pub(crate) fn request(route: &str) -> RawRequest {
     RawRequest {
         route: name(route),
-        method: "POST".into(),
+        method: http::Method::POST,
         target: format!("/webhook/{route}?a=b"),
-        headers: vec![("X-Odd".into(), b"\xff:value".to_vec())],
+        headers: headers(&[("x-odd", b"\xff:value")]),
         body: bytes::Bytes::from_static(b"{\"hello\":1}"),
         verified: true,
     }

@@ -72,11 +72,11 @@ pub struct RawRequest {
     /// The inbound webhook's name.
     pub route: Name,
     /// The method.
-    pub method: String,
+    pub method: http::Method,
     /// Path and query, as sent.
     pub target: String,
-    /// Headers in order; values as bytes (HTTP allows obs-text).
-    pub headers: Vec<(String, Vec<u8>)>,
+    /// The headers.
+    pub headers: http::HeaderMap,
     /// The body's bytes, as sent unless a field was left out.
     pub body: bytes::Bytes,
     /// Whether the signature was checked and held.

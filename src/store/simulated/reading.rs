@@ -180,7 +180,7 @@ impl Tables {
         let stored = &self.events[&seq];
         let request = stored.request.as_ref().map(|request| StoryRequest {
             route: request.route.to_string(),
-            method: request.method.clone(),
+            method: request.method.to_string(),
             path: request.target.split('?').next().unwrap_or_default().to_owned(),
             body_bytes: request.body.len() as u64,
             verified: request.verified,

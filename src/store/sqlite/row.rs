@@ -1,5 +1,6 @@
 //! Values to and from the columns of a row.
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use sha2::{Digest, Sha256};
 
@@ -62,30 +63,30 @@ impl FromSql for Id {
 /// A request's headers: a line `name:value` each. Neither can hold a line feed in HTTP.
 pub(super) fn headers(request: &RawRequest, into: &mut Vec<u8>) {
     for (name, value) in &request.headers {
-        into.extend_from_slice(name.as_bytes());
+        into.extend_from_slice(name.as_str().as_bytes());
         into.push(b':');
-        into.extend_from_slice(value);
+        into.extend_from_slice(value.as_bytes());
         into.push(b'\n');
     }
 }
 
 /// How many bytes [`headers`] writes.
 pub(super) fn headers_len(request: &RawRequest) -> usize {
-    request.headers.iter().map(|(n, v)| n.len() + v.len() + 2).sum()
+    request.headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 2).sum()
 }
 
 /// What [`headers`] wrote.
-pub(super) fn read_headers(bytes: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
+pub(super) fn read_headers(bytes: &[u8]) -> Option<HeaderMap> {
     let lines = bytes.strip_suffix(b"\n").unwrap_or_default();
     if lines.is_empty() {
-        return bytes.is_empty().then(Vec::new);
+        return bytes.is_empty().then(HeaderMap::new);
     }
     lines
         .split(|byte| *byte == b'\n')
         .map(|line| {
             let colon = line.iter().position(|byte| *byte == b':')?;
-            let name = std::str::from_utf8(&line[..colon]).ok()?;
-            Some((name.to_owned(), line[colon + 1..].to_vec()))
+            let name = HeaderName::from_bytes(&line[..colon]).ok()?;
+            Some((name, HeaderValue::from_bytes(&line[colon + 1..]).ok()?))
         })
         .collect()
 }

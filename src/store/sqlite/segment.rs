@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use http::Method;
 use serde_json::value::RawValue;
 
 use super::row::{self, Id};
@@ -60,7 +61,7 @@ impl Draft {
         self.uint(count);
         self.bytes.push(u8::from(request.verified));
         self.part(request.route.as_str().as_bytes());
-        self.part(request.method.as_bytes());
+        self.part(request.method.as_str().as_bytes());
         self.part(request.target.as_bytes());
         self.uint(row::headers_len(request));
         row::headers(request, &mut self.bytes);
@@ -324,7 +325,7 @@ impl Segment {
             request: RawRequest {
                 verified,
                 route: Name::parse(reader.text()?).ok()?,
-                method: reader.text()?.to_owned(),
+                method: Method::from_bytes(reader.part()?).ok()?,
                 target: reader.text()?.to_owned(),
                 headers: row::read_headers(reader.part()?)?,
                 body: reader.part()?.to_vec().into(),

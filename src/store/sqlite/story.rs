@@ -25,7 +25,7 @@ pub(super) fn story(conn: &Connection, id: &str) -> Result<Option<Story>> {
     };
     let request = segment.request(&stored)?.map(|stored| StoryRequest {
         route: stored.request.route.as_str().into(),
-        method: stored.request.method,
+        method: stored.request.method.to_string(),
         path: stored.request.target.split('?').next().unwrap_or_default().into(),
         body_bytes: stored.request.body.len() as u64,
         verified: stored.request.verified,
