@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::join_all;
+use http::header::{CONTENT_TYPE, HeaderValue};
 use openclaw::clock::{Clock as _, ManualClock, SystemClock, from_ms};
 use openclaw::event::{Event, EventId, EventName, Name, Ordering};
 use openclaw::store::{
@@ -125,9 +126,11 @@ fn request(number: u64, now_ms: i64, body: &bytes::Bytes) -> Append {
     Append {
         request: Some(RawRequest {
             route,
-            method: "POST".into(),
+            method: http::Method::POST,
             target: "/webhook/github".into(),
-            headers: vec![("content-type".into(), b"application/json".to_vec())],
+            headers: [(CONTENT_TYPE, HeaderValue::from_static("application/json"))]
+                .into_iter()
+                .collect(),
             body: body.clone(),
             verified: true,
         }),

@@ -50,7 +50,7 @@ pub(super) fn measure(attempts: u64, kept: Option<&Path>) {
     };
     for (name, what) in [
         ("busy", "1 of 20 failed"),
-        ("rarely", "the first 3 failed"),
+        ("rarely", "a few of the oldest failed"),
         ("always", "all failed"),
         ("never", "none failed"),
     ] {
