@@ -11,6 +11,10 @@ use super::{
 };
 
 const SENDERS: usize = 64;
+/// What is owed at least when the gateway is killed with a backlog.
+const OWED: u64 = 250_000;
+/// How long it has load before it is killed.
+const BEFORE_KILL: Duration = Duration::from_secs(4);
 
 /// Prints the figures.
 pub(super) fn measure(body: &str, rate: f64) {
@@ -26,11 +30,24 @@ pub(super) fn measure(body: &str, rate: f64) {
             at(&after, 99)
         );
     }
-    let (accepted, waiting, time) = recovery(body);
     println!(
-        "\nkilled after {accepted} requests with {waiting} to be delivered: all delivered {:.2} s after the start",
-        time.as_secs_f64()
+        "\n| killed with -9 under | requests answered | to be delivered | first delivery after the start | all |\n|---|---:|---:|---:|---:|"
     );
+    for (what, load) in [
+        ("half of the end-to-end rate", Load::Paced(rate / 2.0)),
+        ("the end-to-end rate", Load::Paced(rate)),
+        ("all that 128 connections can send", Load::All),
+        ("the same, to a sender that was paused", Load::Backlog(OWED)),
+    ] {
+        let found = recovery(body, load);
+        println!(
+            "| {what} | {} | {} | {:.2} s | {:.2} s |",
+            found.accepted,
+            found.waiting,
+            found.first.as_secs_f64(),
+            found.all.as_secs_f64()
+        );
+    }
 }
 
 /// 1,000,000 events wait for a paused sender; then they are delivered.
@@ -111,7 +128,7 @@ pub(super) fn latencies(
     let (came, endpoint) = noting(&rt);
     let server = gateway(endpoint);
     let seconds = if rate < 100.0 { 10.0 } else { 4.0 };
-    let sent = rt.block_on(paced(&server, body, rate, Duration::from_secs_f64(seconds)));
+    let sent = rt.block_on(paced(server.address, body, rate, Duration::from_secs_f64(seconds)));
     let begin = Instant::now();
     while came.lock().expect("no panic").len() < sent.len() {
         assert!(begin.elapsed() < Duration::from_secs(30), "not all were delivered");
@@ -126,14 +143,14 @@ pub(super) fn latencies(
         .unzip()
 }
 
-/// Posts at an even rate, whatever the answers take.
-async fn paced(server: &Server, body: &str, rate: f64, run: Duration) -> Vec<(String, Instant, Instant)> {
+/// Posts at an even rate, whatever the answers take, for so long or until the server is gone; gives what was answered.
+async fn paced(to: SocketAddr, body: &str, rate: f64, run: Duration) -> Vec<(String, Instant, Instant)> {
     let sent: Arc<Mutex<Vec<(String, Instant, Instant)>>> = Arc::default();
     let begin = tokio::time::Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
     let next = Arc::new(AtomicU64::new(0));
     for _ in 0..SENDERS {
-        let (sent, next, to) = (sent.clone(), next.clone(), server.address);
+        let (sent, next) = (sent.clone(), next.clone());
         let request = Request::new(body);
         tasks.spawn(async move {
             let mut stream = connect(to).await;
@@ -148,9 +165,9 @@ async fn paced(server: &Server, body: &str, rate: f64, run: Duration) -> Vec<(St
                 let id = delivery_id(NEXT_ID.fetch_add(1, Ordering::Relaxed));
                 request.write(&id, &mut bytes);
                 let at = Instant::now();
-                post(&mut stream, &bytes, &mut buffer)
-                    .await
-                    .expect("the server answers");
+                if post(&mut stream, &bytes, &mut buffer).await.is_err() {
+                    return;
+                }
                 sent.lock().expect("no panic").push((id, at, Instant::now()));
             }
         });
@@ -161,34 +178,76 @@ async fn paced(server: &Server, body: &str, rate: f64, run: Duration) -> Vec<(St
     sent
 }
 
-/// Kills the gateway under load and starts it again: requests answered, deliveries that were missing then, and the time
-/// from the start until all have come.
-fn recovery(body: &str) -> (u64, u64, Duration) {
+/// What a gateway has to do when it is killed.
+#[derive(Clone, Copy)]
+enum Load {
+    /// Requests at this rate.
+    Paced(f64),
+    /// As many requests as it answers.
+    All,
+    /// The same, until so many deliveries wait for a sender that is paused, and is not when it starts again.
+    Backlog(u64),
+}
+
+struct Recovery {
+    /// Requests answered before the kill.
+    accepted: u64,
+    /// Deliveries that were missing then.
+    waiting: u64,
+    /// From the start until the first of them has come.
+    first: Duration,
+    /// From the start until all have come.
+    all: Duration,
+}
+
+/// Kills the gateway under load and starts it again.
+fn recovery(body: &str, load_of: Load) -> Recovery {
     let rt = runtime(2);
     let (came, endpoint) = noting(&rt);
     let delivered = || came.lock().expect("no panic").len() as u64;
-    let mut server = start_gateway(&outbound(endpoint, false));
+    let paused = matches!(load_of, Load::Backlog(_));
+    let mut server = start_gateway(&outbound(endpoint, paused));
     let accepted = rt.block_on(async {
-        let load = tokio::spawn({
-            let (to, body) = (server.address, body.to_owned());
-            async move { until(to, &body, Duration::from_secs(20)).await }
+        let (to, body) = (server.address, body.to_owned());
+        let waiting = match load_of {
+            Load::Backlog(owed) => load(to, &body, move |n| n >= owed).await,
+            Load::Paced(_) | Load::All => 0,
+        };
+        let under = tokio::spawn(async move {
+            match load_of {
+                Load::Paced(rate) => paced(to, &body, rate, Duration::from_secs(20)).await.len() as u64,
+                Load::All | Load::Backlog(_) => until(to, &body, Duration::from_secs(20)).await,
+            }
         });
-        tokio::time::sleep(Duration::from_secs(4)).await;
+        tokio::time::sleep(BEFORE_KILL).await;
         server.kill();
-        load.await.expect("the load ends")
+        waiting + under.await.expect("the load ends")
     });
     // What is on the way comes in before the next start.
     std::thread::sleep(Duration::from_millis(200));
-    let waiting = accepted.saturating_sub(delivered());
+    let before = delivered();
+    if paused {
+        server.change(&outbound(endpoint, false));
+    }
     let begin = Instant::now();
     server.start_again();
+    let mut first = None;
     while delivered() < accepted {
+        if first.is_none() && delivered() > before {
+            first = Some(begin.elapsed());
+        }
         assert!(
-            begin.elapsed() < Duration::from_mins(1),
+            begin.elapsed() < Duration::from_mins(2),
             "{} of {accepted}",
             delivered()
         );
         std::thread::sleep(Duration::from_millis(2));
     }
-    (accepted, waiting, begin.elapsed())
+    let all = begin.elapsed();
+    Recovery {
+        accepted,
+        waiting: accepted.saturating_sub(before),
+        first: first.unwrap_or(all),
+        all,
+    }
 }

@@ -60,7 +60,7 @@ pub(super) fn measure(body: &str, run: Duration, directory: &Path) {
 
     let (mut starts, mut changes) = (Vec::new(), Vec::new());
     for webhooks in [100, 1_000, 10_000, 100_000] {
-        let figures = scale::figures(webhooks);
+        let figures = scale::figures(scale::Form::Yaml, webhooks);
         starts.push((webhooks as f64, figures.again));
         changes.push((webhooks as f64, figures.change));
     }

@@ -8,6 +8,8 @@
 //!     cargo run --release --example bench -- --neighbours   1,000 senders that hang beside one that answers; one event to 1,000 senders
 //!     cargo run --release --example bench -- --backlog      1,000,000 events that wait
 //!     cargo run --release --example bench -- --scale        what a document of 10,000 and of 100,000 webhooks costs
+//!     cargo run --release --example bench -- --reading      `webhooks logs` and `events show` with 10,000,000 attempts stored;
+//!                                                           `--reading 100000 DIR`: with so many, in a store that stays in DIR
 //!     cargo run --release --example bench -- --growth DIR   how each cost grows; draws it into DIR as SVG
 //!
 //! `--seconds N` says how long a figure is measured (5). Every figure is taken in one run on one machine; quote the ratios.
@@ -16,8 +18,10 @@
 
 mod bare;
 mod delivery;
+mod filling;
 mod growth;
 mod neighbours;
+mod reading;
 mod scale;
 
 use std::io::{BufRead as _, BufReader};
@@ -49,7 +53,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         // The gateway is this program again: an example does not know where the other program was built.
-        Some("run") => return openclaw::cli::main(),
+        Some("run" | "webhooks" | "events" | "plan") => return openclaw::cli::main(),
         _ => {}
     }
     measure(&arguments);
@@ -59,6 +63,12 @@ fn main() -> ExitCode {
 fn measure(arguments: &[String]) {
     if arguments.iter().any(|a| a == "--scale") {
         scale::measure();
+        return;
+    }
+    if let Some(at) = arguments.iter().position(|a| a == "--reading") {
+        let attempts = arguments.get(at + 1).and_then(|n| n.parse().ok());
+        let kept = arguments.get(at + 2).map(Path::new);
+        reading::measure(attempts.unwrap_or(10_000_000), kept);
         return;
     }
     let seconds = arguments

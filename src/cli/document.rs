@@ -67,17 +67,21 @@ pub(crate) fn load(file: &DocumentFile) -> Loaded {
 
 fn read(file: &DocumentFile, before: Option<&(DocumentFile, Loaded)>) -> Loaded {
     let name = file.name();
-    let source = Source {
-        path: &name,
-        format: file.format,
-        text: &file.bytes,
-    };
+    let source = source(file, &name);
     let before = before.and_then(|(file, loaded)| Some((&*file.bytes, loaded.desired.as_deref()?)));
     let loaded = document::load_after(before, &source);
     Loaded {
         desired: loaded.desired.map(Arc::new),
         sketch: loaded.sketch.map(Arc::new),
         diagnostics: loaded.diagnostics,
+    }
+}
+
+fn source<'a>(file: &'a DocumentFile, name: &'a str) -> Source<'a> {
+    Source {
+        path: name,
+        format: file.format,
+        text: &file.bytes,
     }
 }
 
@@ -106,8 +110,22 @@ pub(crate) fn unresolved(desired: &Desired, file: &DocumentFile) -> Vec<Diagnost
         .collect()
 }
 
-/// `admin.listen` as it is written, and whether `admin.tls` is set; `None`: it is a reference that does not resolve here.
-pub(crate) fn admin_listen(desired: &Desired) -> Option<(String, bool)> {
+/// `admin.listen` as it is written, of a broken document too, and whether `admin.tls` is set; `None`: it is a reference that
+/// does not resolve here. A large document is not read whole for it where its beginning has it.
+pub(crate) fn admin_listen(file: &DocumentFile) -> Option<(String, bool)> {
+    let head = document::head(&source(file, &file.name()));
+    let loaded = match head {
+        Some(bytes) => read(
+            &DocumentFile {
+                path: file.path.clone(),
+                format: file.format,
+                bytes,
+            },
+            None,
+        ),
+        None => load(file),
+    };
+    let desired = loaded.desired.or(loaded.sketch)?;
     let admin = desired.resources.get(&Address::Admin)?;
     let listen = admin.effective("listen")?;
     Some((listen.as_text()?.to_owned(), admin.effective("tls").is_some()))

@@ -55,10 +55,8 @@ impl Target {
 fn described(file: Option<&DocumentFile>, context: &Context) -> Gateway {
     let usual = || context.surroundings.read(context.global.config.as_deref()).ok();
     let listen = file.cloned().or_else(usual).and_then(|file: DocumentFile| {
-        let loaded = document::load(&file);
-        let desired = loaded.desired.or(loaded.sketch)?;
         let directory = file.path.parent().unwrap_or(Path::new("")).to_owned();
-        Some((document::admin_listen(&desired)?, directory))
+        Some((document::admin_listen(&file)?, directory))
     });
     let address = listen.and_then(|((listen, tls), directory)| address(&listen, tls, &directory));
     address.unwrap_or_else(|| Gateway::Http(DEFAULT.to_owned()))

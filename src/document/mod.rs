@@ -13,6 +13,7 @@ pub mod diagnostic; // what is wrong, where, and the way out
 pub mod edit; // lossless edits of the text
 pub mod fields; // the one table of fields
 mod form; // scalars: durations, rates, URLs, events
+mod head; // the beginning of a large text
 pub mod mask; // how values are shown
 pub mod platforms; // what each platform needs, as data
 pub mod reference; // `${NAME}`, `{env}`, `{file}`, `{source, provider, id}`
@@ -29,6 +30,7 @@ pub use desired::{Address, Desired, Format, Resource, Source};
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use fields::{Field, Form, Kind, Section};
 pub use form::parse_duration;
+pub use head::head;
 pub use mask::shown;
 pub use reference::{Lookup, Problem, Reason, Reference, Target};
 pub use resolve::{

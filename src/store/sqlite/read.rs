@@ -98,12 +98,17 @@ pub(super) fn senders(conn: &Connection, counts: &HashMap<SenderKey, Counts>) ->
 
 // ---- logs ----
 
-const ATTEMPTS: &str = "SELECT attempts.id, attempts.at_ms, senders.name, attempts.seq, attempts.sender,
-   attempts.number, attempts.of, attempts.status, attempts.error, attempts.detail, attempts.response,
-   attempts.latency_us, attempts.next_ms
- FROM attempts LEFT JOIN senders ON senders.key = attempts.sender";
+/// Attempts with their senders' names, found in a certain way.
+fn select(indexed: &str) -> String {
+    format!(
+        "SELECT attempts.id, attempts.at_ms, senders.name, attempts.seq, attempts.sender,
+           attempts.number, attempts.of, attempts.status, attempts.error, attempts.detail, attempts.response,
+           attempts.latency_us, attempts.next_ms
+         FROM attempts {indexed} LEFT JOIN senders ON senders.key = attempts.sender"
+    )
+}
 
-/// A row of [`ATTEMPTS`], with its id.
+/// A row of [`select`], with its id.
 fn attempt(conn: &Connection, log: &Log, row: &Row<'_>) -> Result<(i64, LogEntry)> {
     let event = log.event(conn, row.get(3)?)?.map(|stored| stored.event);
     let sender = SenderKey(row.get(4)?);
@@ -135,7 +140,8 @@ pub(super) fn latency(us: i64) -> f64 {
 /// An event's attempts, oldest first.
 pub(super) fn attempts_of(conn: &Connection, log: &Log, seq: i64, most: usize) -> Result<Vec<LogEntry>> {
     let mut find = conn.prepare_cached(&format!(
-        "{ATTEMPTS} WHERE attempts.seq = ?1 ORDER BY attempts.id LIMIT ?2"
+        "{} WHERE attempts.seq = ?1 ORDER BY attempts.id LIMIT ?2",
+        select("INDEXED BY attempts_seq")
     ))?;
     let mut rows = find.query((seq, most))?;
     let mut entries = Vec::new();
@@ -221,21 +227,34 @@ fn floor(conn: &Connection, sql: &str, values: &[Value]) -> Result<i64> {
 }
 
 fn attempts(conn: &Connection, query: &LogQuery, before: i64, limit: usize) -> Result<Look> {
-    let mut base = Filter::new();
-    base.and("attempts.id < ?", before);
+    // Each of these has its rows in the order of the log. A sender's failures have an index of their own: there may be few
+    // of them, or all may be old.
+    let (indexed, found_by) = match (query.sender, query.failed) {
+        (Some(_), true) => ("INDEXED BY attempts_failed", " AND attempts.error IS NOT NULL"),
+        (Some(_), false) => ("INDEXED BY attempts_sender", ""),
+        (None, _) => ("NOT INDEXED", ""),
+    };
+    let mut filter = Filter::new();
+    filter.text.push_str(found_by);
+    filter.and("attempts.id < ?", before);
     if let Some(sender) = query.sender {
-        base.and("attempts.sender = ?", sender.0);
+        filter.and("attempts.sender = ?", sender.0);
     }
-    if query.failed {
-        base.text.push_str(" AND attempts.error IS NOT NULL");
-    }
-    let floor = floor(
-        conn,
-        &format!("SELECT id FROM attempts WHERE {} ORDER BY id DESC", base.text),
-        &base.values,
-    )?;
-    let mut filter = base;
+    // Where every row is one of the page's, the page itself is the bound.
+    let chosen = query.status.is_some() || query.since_ms.is_some() || (query.failed && query.sender.is_none());
+    let floor = if chosen {
+        let sql = format!(
+            "SELECT id FROM attempts {indexed} WHERE {} ORDER BY id DESC",
+            filter.text
+        );
+        floor(conn, &sql, &filter.values)?
+    } else {
+        i64::MIN
+    };
     filter.and("attempts.id >= ?", floor);
+    if query.failed && found_by.is_empty() {
+        filter.text.push_str(" AND attempts.error IS NOT NULL");
+    }
     if let Some(status) = query.status {
         filter.and("attempts.status = ?", i64::from(status));
     }
@@ -243,7 +262,8 @@ fn attempts(conn: &Connection, query: &LogQuery, before: i64, limit: usize) -> R
         filter.and("attempts.at_ms >= ?", since_ms);
     }
     let sql = format!(
-        "{ATTEMPTS} WHERE {} ORDER BY attempts.id DESC LIMIT {limit}",
+        "{} WHERE {} ORDER BY attempts.id DESC LIMIT {limit}",
+        select(indexed),
         filter.text
     );
     let log = Log::default();

@@ -7,11 +7,13 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use super::schema::{self, Format};
-use super::{check, open, open_readonly, open_with_clock};
+use super::{check, open, open_readonly, open_with_clock, read};
 use crate::clock::ManualClock;
 use crate::event::Ordering;
-use crate::store::conformance::{Bed, Desk, HOUR, T0, append, conformance, event, keyed, new, page, put, settlement};
-use crate::store::{Commit, EventQuery, Outcome, Store, StoreError};
+use crate::store::conformance::{
+    Bed, Desk, HOUR, T0, append, attempt, conformance, event, keyed, new, page, put, settlement,
+};
+use crate::store::{Commit, EventQuery, LogQuery, Outcome, SenderKey, Store, StoreError};
 
 struct Directory(tempfile::TempDir);
 
@@ -354,4 +356,49 @@ async fn appends_beyond_the_bound_are_told_so() {
     }
     assert_eq!(stored, 40);
     assert_eq!(desk.stored().await, 40);
+}
+
+#[tokio::test]
+async fn a_page_of_failures_costs_what_it_shows_however_long_the_log_is() {
+    const ATTEMPTS: i64 = 21_000;
+    let bed = Directory::new();
+    let desk = Desk::open(&bed).await;
+    let (rarely, always) = (desk.put("rarely", &["a.b"]).await, desk.put("always", &["a.b"]).await);
+    desk.append(event("a.b"), T0).await;
+    for sender in [always, rarely] {
+        let owed = desk.all(sender, T0).await.remove(0);
+        let tried = (0..ATTEMPTS).map(|at| {
+            let failed = sender == always || at < 3;
+            let attempt = attempt(1, T0 + at, failed.then_some("status"));
+            settlement(&owed, Some(attempt), Outcome::Retry { due_ms: T0 + HOUR })
+        });
+        desk.store.settle(tried.collect()).await.unwrap();
+    }
+    desk.store.close().await;
+    let mut conn = schema::open_readonly(path(&bed), &schema::FORMAT).unwrap().unwrap();
+    let mut failures = |sender: Option<SenderKey>, cursor: Option<String>, most_steps: u32| {
+        let mut steps = 0;
+        let stop = move || {
+            steps += 100;
+            steps > most_steps
+        };
+        conn.progress_handler(100, Some(stop)).unwrap();
+        let query = LogQuery {
+            sender,
+            failed: true,
+            page: crate::store::Page { limit: 10, cursor },
+            ..LogQuery::default()
+        };
+        read::logs(&conn, &query).unwrap()
+    };
+    let times = |listing: crate::store::Listing<crate::store::LogEntry>| -> Vec<i64> {
+        listing.items.iter().map(|entry| entry.at_ms - T0).collect()
+    };
+    assert_eq!(times(failures(Some(rarely), None, 5_000)), [2, 1, 0]);
+    let newest: Vec<i64> = (0..ATTEMPTS).rev().take(10).collect();
+    assert_eq!(times(failures(Some(always), None, 5_000)), newest);
+    // Of all senders: what one page looks at is bounded, and the pages after it find what is older.
+    let first = failures(None, None, 1_000_000);
+    assert!(first.items.is_empty());
+    assert!(times(failures(None, first.next, 1_000_000)).starts_with(&[2, 1, 0]));
 }
