@@ -1,14 +1,13 @@
 //! Where a document's references lead on this machine: variables, the `.env` beside it, files, exec providers.
 
+mod exec; // asks a program
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use crate::document::Lookup;
 use crate::secret::Secret;
@@ -18,9 +17,6 @@ pub const DOTENV: &str = ".env";
 
 /// The largest file that is read for a reference: secrets, certificates and key sets are far smaller.
 const LARGEST_FILE: u64 = 1024 * 1024;
-
-/// How long an exec provider may take where it says nothing.
-const EXEC_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The machine as one reconcile sees it: `.env` is read once, files when they are asked for.
 pub struct Environment {
@@ -81,7 +77,11 @@ impl Lookup for Environment {
     }
 
     fn exec(&self, provider: &str, definition: &Json, id: &str) -> Result<Secret, String> {
-        ask(provider, definition, id)
+        let answer = exec::ask(provider, definition, id)?;
+        answer["values"][id].as_str().and_then(Secret::parse).ok_or_else(|| {
+            let why = answer["errors"][id]["code"].as_str().unwrap_or("no reason given");
+            format!("it has no value: {why}")
+        })
     }
 
     fn provider(&self, name: &str) -> Option<&Json> {
@@ -126,67 +126,11 @@ fn parse_dotenv(text: &str) -> HashMap<String, Secret> {
         .collect()
 }
 
-/// Asks an exec provider for one value, in OpenClaw's protocol 1: one JSON object in, one out.
-fn ask(provider: &str, definition: &Json, id: &str) -> Result<Secret, String> {
-    let command = definition["command"].as_str().filter(|c| Path::new(c).is_absolute());
-    let command = command.ok_or("`command` must be an absolute path")?;
-    let texts = |member: &str| -> Vec<&str> {
-        definition[member]
-            .as_array()
-            .map(|items| items.iter().filter_map(Json::as_str).collect())
-            .unwrap_or_default()
-    };
-    let timeout = definition["timeoutMs"]
-        .as_u64()
-        .map_or(EXEC_TIMEOUT, Duration::from_millis);
-    let passed = texts("passEnv")
-        .into_iter()
-        .filter_map(|name| Some((name, std::env::var_os(name)?)));
-    let mut child = Command::new(command)
-        .args(texts("args"))
-        .env_clear()
-        .envs(passed)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|e| format!("{command}: {e}"))?;
-    let question = json!({ "protocolVersion": 1, "provider": provider, "ids": [id] }).to_string();
-    if let Some(mut stdin) = child.stdin.take() {
-        // A provider that does not read its question may answer all the same.
-        let _ = stdin.write_all(question.as_bytes());
-    }
-    let stdout = child.stdout.take().ok_or("no output")?;
-    let (done, answer) = mpsc::channel();
-    let reader = std::thread::spawn(move || {
-        let mut text = String::new();
-        let read = stdout.take(LARGEST_FILE).read_to_string(&mut text).map(|_| text);
-        // Nobody waits any more once the time is over.
-        let _ = done.send(read);
-    });
-    let answer = answer.recv_timeout(timeout);
-    // Ends a provider that hangs; one that has ended is only reaped.
-    let _ = child.kill();
-    let _ = child.wait();
-    let _ = reader.join();
-    let text = match answer {
-        Ok(Ok(text)) => text,
-        Ok(Err(_)) => return Err("its answer is not UTF-8".to_owned()),
-        Err(_) => return Err(format!("no answer within {} ms", timeout.as_millis())),
-    };
-    let answer: Json = serde_json::from_str(&text).map_err(|_| "its answer is no JSON".to_owned())?;
-    match answer["values"][id].as_str().and_then(Secret::parse) {
-        Some(value) => Ok(value),
-        None => Err(format!(
-            "it has no value: {}",
-            answer["errors"][id]["code"].as_str().unwrap_or("no reason given")
-        )),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
+
+    use serde_json::json;
 
     use super::*;
 
@@ -221,13 +165,15 @@ mod tests {
         let text = "#!/bin/sh\ncat > /dev/null\necho '{\"protocolVersion\":1,\"values\":{\"a\":\"secret\"},\"errors\":{\"b\":{\"code\":\"NOT_FOUND\"}}}'\n";
         fs::write(&script, text).unwrap();
         fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
+        let environment = Environment::beside(&dir.path().join("openclaw.yaml"));
         let definition = json!({ "command": script.to_str().unwrap() });
-        assert_eq!(ask("vault", &definition, "a").unwrap().expose(), "secret");
-        assert!(ask("vault", &definition, "b").unwrap_err().contains("NOT_FOUND"));
+        let ask = |definition: &Json, id| environment.exec("vault", definition, id);
+        assert_eq!(ask(&definition, "a").unwrap().expose(), "secret");
+        assert!(ask(&definition, "b").unwrap_err().contains("NOT_FOUND"));
         let hangs = json!({ "command": "/bin/sleep", "args": ["60"], "timeoutMs": 50 });
-        assert!(ask("vault", &hangs, "a").unwrap_err().contains("50 ms"));
+        assert!(ask(&hangs, "a").unwrap_err().contains("50 ms"));
         assert!(
-            ask("vault", &json!({ "command": "sleep" }), "a")
+            ask(&json!({ "command": "sleep" }), "a")
                 .unwrap_err()
                 .contains("absolute")
         );
