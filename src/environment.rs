@@ -16,7 +16,7 @@ use crate::secret::Secret;
 pub const DOTENV: &str = ".env";
 
 /// The largest file that is read for a reference: secrets, certificates and key sets are far smaller.
-const LARGEST_FILE: u64 = 1024 * 1024;
+pub const LARGEST_FILE: u64 = 1024 * 1024;
 
 /// The machine as one reconcile sees it: `.env` is read once, files when they are asked for.
 pub struct Environment {
@@ -33,7 +33,7 @@ impl Environment {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
             _ => PathBuf::from("."),
         };
-        let dotenv = fs::read_to_string(directory.join(DOTENV))
+        let dotenv = read(&directory.join(DOTENV))
             .map(|text| parse_dotenv(&text))
             .unwrap_or_default();
         Self {
@@ -94,13 +94,27 @@ impl Lookup for Environment {
 }
 
 fn read(path: &Path) -> io::Result<String> {
-    let file = fs::File::open(path)?;
-    let mut text = String::new();
-    file.take(LARGEST_FILE + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LARGEST_FILE {
-        return Err(io::Error::other(format!("larger than {LARGEST_FILE} bytes")));
+    let (bytes, _) = read_regular(path, LARGEST_FILE)?;
+    String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+/// The whole content of a regular file of at most `limit` bytes, and what the file was when it had been read.
+///
+/// # Errors
+/// `InvalidInput`: it is no regular file; `FileTooLarge`; whatever the system says.
+pub fn read_regular(path: &Path, limit: u64) -> io::Result<(Vec<u8>, fs::Metadata)> {
+    // Before it is opened: opening a pipe would wait for a writer, and a device may have no end.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
-    Ok(text)
+    let file = fs::File::open(path)?;
+    let mut bytes = Vec::new();
+    (&file).take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        let error = format!("larger than {limit} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, error));
+    }
+    Ok((bytes, file.metadata()?))
 }
 
 /// `NAME=value` lines as OpenClaw reads them: `#` comments, an optional `export`, quotes taken off, nothing expanded.
@@ -129,6 +143,7 @@ fn parse_dotenv(text: &str) -> HashMap<String, Secret> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
+    use std::process::Command;
 
     use serde_json::json;
 
@@ -156,6 +171,32 @@ mod tests {
         assert_eq!(environment.file("absent").unwrap_err(), "no such file");
         assert_eq!(environment.file("binary").unwrap_err(), "not UTF-8");
         assert_eq!(environment.env("FROM_DOTENV").unwrap().expose(), "yes");
+    }
+
+    #[test]
+    fn what_is_no_regular_file_or_too_large_does_not_resolve() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let large = fs::File::create(dir.path().join("large")).unwrap();
+        large.set_len(LARGEST_FILE + 1).unwrap();
+        let environment = Environment::beside(&dir.path().join("openclaw.yaml"));
+        for (path, why) in [
+            ("pipe", "not a regular file"),
+            ("/dev/zero", "not a regular file"),
+            (".", "not a regular file"),
+            ("large", "larger than 1048576 bytes"),
+        ] {
+            assert_eq!(environment.file(path).unwrap_err(), why, "{path}");
+        }
+        large.set_len(LARGEST_FILE).unwrap();
+        assert_eq!(environment.file("large").unwrap().expose().len(), 1 << 20);
+        fs::rename(&pipe, dir.path().join(".env")).unwrap();
+        assert!(
+            Environment::beside(&dir.path().join("openclaw.yaml"))
+                .env("X")
+                .is_none()
+        );
     }
 
     #[test]

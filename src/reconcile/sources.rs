@@ -1,13 +1,17 @@
 //! Where proposals come from: the file system, the API, an earlier generation.
 
-use tokio::task::block_in_place;
+use std::io;
+
+use tokio::task::{block_in_place, spawn_blocking};
 
 use super::condition::{reasons, types};
 use super::core::{Core, Sight};
+use super::settle::MAX_BYTES;
 use super::view::View;
 use super::{Outcome, Proposal, Rejected, fingerprint};
 use crate::document::settings::Listen;
 use crate::document_file;
+use crate::environment::read_regular;
 use crate::plan::Plan;
 use crate::store::Cause;
 
@@ -166,7 +170,11 @@ impl Core {
     }
 
     pub(super) async fn read_file(&self) -> Result<Vec<u8>, Rejected> {
-        let read = tokio::fs::read(&self.path).await;
-        read.map_err(|e| Rejected::File(format!("{}: {e}", self.path.display())))
+        let path = self.path.clone();
+        let read = spawn_blocking(move || read_regular(&path, MAX_BYTES)).await;
+        match read.map_err(io::Error::other).flatten() {
+            Ok((bytes, _)) => Ok(bytes),
+            Err(e) => Err(Rejected::File(format!("{}: {e}", self.path.display()))),
+        }
     }
 }
