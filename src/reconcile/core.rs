@@ -70,7 +70,8 @@ impl Core {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(command) = self.commands.recv() => self.obey(command).await,
-                Some(_) = changes.recv() => self.look().await,
+                // What comes while it looks is looked at once more.
+                Some(_) = changes.recv_all() => self.look().await,
             }
             watcher.set_paths(self.watched.paths());
             self.say_watching(watcher.fault());
