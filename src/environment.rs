@@ -2,14 +2,15 @@
 
 mod exec; // asks a program
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value as Json;
 
-use crate::document::Lookup;
+use crate::document::{Lookup, Target};
 use crate::secret::Secret;
 
 /// The file beside the document that is asked after the process's own variables.
@@ -18,11 +19,14 @@ pub const DOTENV: &str = ".env";
 /// The largest file that is read for a reference: secrets, certificates and key sets are far smaller.
 pub const LARGEST_FILE: u64 = 1024 * 1024;
 
-/// The machine as one reconcile sees it: `.env` is read once, files when they are asked for.
+/// The machine as one reconcile sees it: `.env` is read once, an exec provider is asked once, files are read when they are
+/// asked for.
 pub struct Environment {
     directory: PathBuf,
     dotenv: HashMap<String, Secret>,
     providers: BTreeMap<String, Json>,
+    /// What exec providers answered, by provider and id: a fingerprint has to be that of the value that runs.
+    answers: Mutex<HashMap<(String, String), Result<Secret, String>>>,
 }
 
 impl Environment {
@@ -40,6 +44,7 @@ impl Environment {
             directory,
             dotenv,
             providers: BTreeMap::new(),
+            answers: Mutex::default(),
         }
     }
 
@@ -48,6 +53,31 @@ impl Environment {
     pub fn with_providers(mut self, providers: &BTreeMap<String, Json>) -> Self {
         self.providers.clone_from(providers);
         self
+    }
+}
+
+impl Environment {
+    /// Asks for many values at once. One of which nothing is said is asked for alone, once it is needed.
+    fn ask_ahead(&self, provider: &str, definition: &Json, ids: &[&str]) {
+        let place = |id: &&str| (provider.to_owned(), (*id).to_owned());
+        for (n, some) in ids.chunks(exec::IDS).enumerate() {
+            match exec::ask(provider, definition, some) {
+                Ok(said) => {
+                    let said = some.iter().zip(said).filter_map(|(id, said)| Some((place(id), said?)));
+                    self.answers().extend(said);
+                }
+                // It would fail at the others too, and each takes its time.
+                Err(why) => {
+                    let left = ids.iter().skip(n * exec::IDS);
+                    self.answers().extend(left.map(|id| (place(id), Err(why.clone()))));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn answers(&self) -> MutexGuard<'_, HashMap<(String, String), Result<Secret, String>>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -77,11 +107,32 @@ impl Lookup for Environment {
     }
 
     fn exec(&self, provider: &str, definition: &Json, id: &str) -> Result<Secret, String> {
-        let answer = exec::ask(provider, definition, id)?;
-        answer["values"][id].as_str().and_then(Secret::parse).ok_or_else(|| {
-            let why = answer["errors"][id]["code"].as_str().unwrap_or("no reason given");
-            format!("it has no value: {why}")
-        })
+        let place = (provider.to_owned(), id.to_owned());
+        if let Some(answer) = self.answers().get(&place) {
+            return answer.clone();
+        }
+        let answer = exec::ask(provider, definition, &[id]).and_then(|said| {
+            said.into_iter()
+                .next()
+                .flatten()
+                .ok_or("it has no value: no reason given")?
+        });
+        self.answers().insert(place, answer.clone());
+        answer
+    }
+
+    fn expect(&self, targets: &BTreeSet<Target>) {
+        let mut wanted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for target in targets {
+            if let Target::Exec { provider, id } = target {
+                wanted.entry(provider).or_default().push(id);
+            }
+        }
+        for (provider, ids) in wanted {
+            if let Some(definition) = self.provider(provider).filter(|found| found["source"] == "exec") {
+                self.ask_ahead(provider, definition, &ids);
+            }
+        }
     }
 
     fn provider(&self, name: &str) -> Option<&Json> {
@@ -199,24 +250,97 @@ mod tests {
         );
     }
 
+    /// A provider that writes down each question, and an environment with it as `vault`.
+    fn vault(dir: &tempfile::TempDir, lines: &str) -> Environment {
+        let script = dir.path().join("vault");
+        let text = format!(
+            "#!/bin/sh\ncat >> {0}/asked\necho >> {0}/asked\n{lines}\n",
+            dir.path().display()
+        );
+        fs::write(&script, text).unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
+        let providers = json!({
+            "vault": { "source": "exec", "command": script, "passEnv": ["PATH"] },
+            "hangs": { "source": "exec", "command": "/bin/sleep", "args": ["60"], "timeoutMs": 50 },
+            "near": { "source": "exec", "command": "sleep" },
+        });
+        let providers = serde_json::from_value(providers).unwrap();
+        Environment::beside(&dir.path().join("openclaw.yaml")).with_providers(&providers)
+    }
+
+    fn ask(environment: &Environment, provider: &str, id: &str) -> Result<Secret, String> {
+        let definition = environment.provider(provider).unwrap().clone();
+        environment.exec(provider, &definition, id)
+    }
+
+    fn asked(dir: &tempfile::TempDir) -> Vec<Json> {
+        let text = fs::read_to_string(dir.path().join("asked")).unwrap();
+        let questions = text.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
+        questions.map(|question| question["ids"].clone()).collect()
+    }
+
+    fn expected(ids: &[&str]) -> BTreeSet<Target> {
+        let target = |id: &&str| Target::Exec {
+            provider: "vault".to_owned(),
+            id: (*id).to_owned(),
+        };
+        ids.iter().map(target).collect()
+    }
+
+    const ANSWER: &str = "echo '{\"protocolVersion\":1,\"values\":{\"a\":\"secret\",\"c\":\"other\"},\"errors\":{\"b\":{\"code\":\"NOT_FOUND\"}}}'";
+
     #[test]
     fn an_exec_provider_answers_fails_or_is_cut_off() {
         let dir = tempfile::tempdir().unwrap();
-        let script = dir.path().join("vault");
-        let text = "#!/bin/sh\ncat > /dev/null\necho '{\"protocolVersion\":1,\"values\":{\"a\":\"secret\"},\"errors\":{\"b\":{\"code\":\"NOT_FOUND\"}}}'\n";
-        fs::write(&script, text).unwrap();
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
-        let environment = Environment::beside(&dir.path().join("openclaw.yaml"));
-        let definition = json!({ "command": script.to_str().unwrap() });
-        let ask = |definition: &Json, id| environment.exec("vault", definition, id);
-        assert_eq!(ask(&definition, "a").unwrap().expose(), "secret");
-        assert!(ask(&definition, "b").unwrap_err().contains("NOT_FOUND"));
-        let hangs = json!({ "command": "/bin/sleep", "args": ["60"], "timeoutMs": 50 });
-        assert!(ask(&hangs, "a").unwrap_err().contains("50 ms"));
-        assert!(
-            ask(&json!({ "command": "sleep" }), "a")
-                .unwrap_err()
-                .contains("absolute")
+        let environment = vault(&dir, ANSWER);
+        assert_eq!(ask(&environment, "vault", "a").unwrap().expose(), "secret");
+        let why = ask(&environment, "vault", "b").unwrap_err();
+        assert_eq!(why, "it has no value: NOT_FOUND");
+        let why = ask(&environment, "vault", "d").unwrap_err();
+        assert_eq!(why, "it has no value: no reason given");
+        let why = ask(&environment, "hangs", "a").unwrap_err();
+        assert_eq!(why, "no answer within 50 ms");
+        assert!(ask(&environment, "near", "a").unwrap_err().contains("absolute"));
+    }
+
+    #[test]
+    fn an_exec_provider_is_asked_once_for_all_that_is_expected() {
+        let dir = tempfile::tempdir().unwrap();
+        let environment = vault(&dir, ANSWER);
+        environment.expect(&expected(&["a", "b", "c", "d"]));
+        for _ in 0..2 {
+            assert_eq!(ask(&environment, "vault", "a").unwrap().expose(), "secret");
+            assert_eq!(ask(&environment, "vault", "c").unwrap().expose(), "other");
+            assert!(ask(&environment, "vault", "b").is_err() && ask(&environment, "vault", "d").is_err());
+        }
+        assert_eq!(
+            asked(&dir),
+            [json!(["a", "b", "c", "d"]), json!(["d"])],
+            "of `d` nothing was said at first"
         );
+    }
+
+    #[test]
+    fn a_provider_that_fails_costs_one_call_whatever_is_expected_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let environment = vault(&dir, "exit 1");
+        let ids: Vec<String> = (0..exec::IDS * 3).map(|n| format!("{n:03}")).collect();
+        environment.expect(&expected(&ids.iter().map(String::as_str).collect::<Vec<_>>()));
+        for id in &ids {
+            assert_eq!(ask(&environment, "vault", id).unwrap_err(), "its answer is no JSON");
+        }
+        assert_eq!(asked(&dir).len(), 1);
+    }
+
+    #[test]
+    fn many_values_are_asked_for_in_several_calls() {
+        let dir = tempfile::tempdir().unwrap();
+        let values: BTreeMap<String, String> = (0..=exec::IDS).map(|n| (format!("{n:03}"), n.to_string())).collect();
+        let environment = vault(&dir, &format!("echo '{}'", json!({ "values": values })));
+        environment.expect(&expected(&values.keys().map(String::as_str).collect::<Vec<_>>()));
+        for (id, value) in &values {
+            assert_eq!(ask(&environment, "vault", id).unwrap().expose(), value);
+        }
+        assert_eq!(asked(&dir).len(), 2);
     }
 }

@@ -85,6 +85,7 @@ fn read(file: &DocumentFile, before: Option<&(DocumentFile, Loaded)>) -> Loaded 
 pub(crate) fn unresolved(desired: &Desired, file: &DocumentFile) -> Vec<Diagnostic> {
     let environment = Environment::beside(&file.path).with_providers(&desired.providers);
     let lookup: &dyn Lookup = &environment;
+    document::expect(desired, lookup);
     desired
         .resources
         .iter()

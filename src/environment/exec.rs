@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value as Json, json};
 
 use super::LARGEST_FILE;
+use crate::secret::Secret;
 
 /// How long an exec provider may take where it says nothing.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -18,8 +19,28 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// However long it asks for: reconciles and stops wait for it.
 const LONGEST_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Asks for one value. Whatever the provider does and starts, it is over after `timeoutMs`.
-pub(super) fn ask(provider: &str, definition: &Json, id: &str) -> Result<Json, String> {
+/// Values that one call asks for at most.
+pub(super) const IDS: usize = 64;
+
+/// What a provider says of one id: its value, or why it has none; `None`: nothing.
+pub(super) type Said = Option<Result<Secret, String>>;
+
+/// Asks for values, at most [`IDS`]; what is said of each, in their order. Whatever the provider does and starts, it is over
+/// after `timeoutMs`.
+pub(super) fn ask(provider: &str, definition: &Json, ids: &[&str]) -> Result<Vec<Said>, String> {
+    let answer = run(provider, definition, ids)?;
+    let said = ids.iter().map(|id| {
+        let value = answer["values"][id].as_str().and_then(Secret::parse);
+        value.map(Ok).or_else(|| {
+            let error = answer["errors"].get(id)?;
+            let why = error["code"].as_str().unwrap_or("no reason given");
+            Some(Err(format!("it has no value: {why}")))
+        })
+    });
+    Ok(said.collect())
+}
+
+fn run(provider: &str, definition: &Json, ids: &[&str]) -> Result<Json, String> {
     let command = definition["command"].as_str().filter(|c| Path::new(c).is_absolute());
     let command = command.ok_or("`command` must be an absolute path")?;
     let texts = |member: &str| -> Vec<&str> {
@@ -46,14 +67,15 @@ pub(super) fn ask(provider: &str, definition: &Json, id: &str) -> Result<Json, S
         .process_group(0)
         .spawn()
         .map_err(|e| format!("{command}: {e}"))?;
-    let question = json!({ "protocolVersion": 1, "provider": provider, "ids": [id] }).to_string();
-    let answer = converse(&mut child, question.as_bytes(), timeout);
+    let question = json!({ "protocolVersion": 1, "provider": provider, "ids": ids }).to_string();
+    let limit = LARGEST_FILE * ids.len() as u64;
+    let answer = converse(&mut child, question.as_bytes(), limit, timeout);
     // Before it is reaped: until then nobody else has its number.
     let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
     let _ = child.wait();
     let answer = answer.map_err(|e| match e.kind() {
         ErrorKind::TimedOut => format!("no answer within {} ms", timeout.as_millis()),
-        ErrorKind::FileTooLarge => format!("its answer is larger than {LARGEST_FILE} bytes"),
+        ErrorKind::FileTooLarge => format!("its answer is larger than {limit} bytes"),
         _ => e.to_string(),
     })?;
     let text = std::str::from_utf8(&answer).map_err(|_| "its answer is not UTF-8")?;
@@ -62,7 +84,7 @@ pub(super) fn ask(provider: &str, definition: &Json, id: &str) -> Result<Json, S
 
 /// Writes the question and reads the answer to its end. Never waits in a read or a write: what left the provider's process
 /// group may hold both pipes open for ever.
-fn converse(child: &mut Child, mut question: &[u8], timeout: Duration) -> io::Result<Vec<u8>> {
+fn converse(child: &mut Child, mut question: &[u8], limit: u64, timeout: Duration) -> io::Result<Vec<u8>> {
     let end = Instant::now() + timeout;
     let (mut stdin, stdout) = (child.stdin.take(), child.stdout.take());
     let mut stdout = stdout.expect("the output is a pipe");
@@ -90,7 +112,7 @@ fn converse(child: &mut Child, mut question: &[u8], timeout: Duration) -> io::Re
             Err(error) if waits(&error) => {}
             Err(error) => return Err(error),
         }
-        if answer.len() as u64 > LARGEST_FILE {
+        if answer.len() as u64 > limit {
             return Err(ErrorKind::FileTooLarge.into());
         }
         if let Some(pipe) = &mut stdin {
@@ -132,7 +154,10 @@ mod tests {
         let lines = format!("sleep 1000 &\necho $! > {}\nwait\necho", pid.display());
         let definition = json!({ "command": script(&dir, &lines), "timeoutMs": 500 });
         let begun = Instant::now();
-        assert_eq!(ask("vault", &definition, "a").unwrap_err(), "no answer within 500 ms");
+        assert_eq!(
+            run("vault", &definition, &["a"]).unwrap_err(),
+            "no answer within 500 ms"
+        );
         assert!(begun.elapsed() < Duration::from_secs(100));
         let pid = fs::read_to_string(&pid).unwrap();
         let end = Instant::now() + Duration::from_secs(10);
@@ -149,7 +174,10 @@ mod tests {
         let lines = "setsid sleep 3 &\nexec sleep 1000";
         let definition = json!({ "command": script(&dir, lines), "timeoutMs": 100, "passEnv": ["PATH"] });
         let begun = Instant::now();
-        assert_eq!(ask("vault", &definition, "a").unwrap_err(), "no answer within 100 ms");
+        assert_eq!(
+            run("vault", &definition, &["a"]).unwrap_err(),
+            "no answer within 100 ms"
+        );
         assert!(begun.elapsed() < Duration::from_secs(3));
     }
 
@@ -158,7 +186,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let definition = json!({ "command": script(&dir, "exec cat /dev/zero"), "passEnv": ["PATH"] });
         assert_eq!(
-            ask("vault", &definition, "a").unwrap_err(),
+            run("vault", &definition, &["a"]).unwrap_err(),
             "its answer is larger than 1048576 bytes"
         );
     }
@@ -169,6 +197,6 @@ mod tests {
         let lines = "echo '{\"values\":{}}'";
         let definition = json!({ "command": script(&dir, lines) });
         let id = "a".repeat(1 << 20);
-        assert_eq!(ask("vault", &definition, &id).unwrap(), json!({ "values": {} }));
+        assert_eq!(run("vault", &definition, &[&id]).unwrap(), json!({ "values": {} }));
     }
 }
