@@ -177,7 +177,8 @@ fn lane_heads(
     Ok((heads, true))
 }
 
-/// Keeps `lanes` for exactly the senders that claim by session.
+/// Keeps `lanes` for exactly the senders that claim by session. All in one transaction: with a part of its lanes a sender would
+/// overtake within a session.
 fn set_ordering(engine: &mut Engine, key: SenderKey, ordering: Ordering) -> Result<()> {
     let Some(sender) = engine.senders.get(key) else {
         return Ok(());
