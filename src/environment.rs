@@ -1,32 +1,32 @@
 //! Where a document's references lead on this machine: variables, the `.env` beside it, files, exec providers.
 
-use std::collections::{BTreeMap, HashMap};
+mod exec; // asks a program
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
-use crate::document::Lookup;
+use crate::document::{Lookup, Target};
 use crate::secret::Secret;
 
 /// The file beside the document that is asked after the process's own variables.
 pub const DOTENV: &str = ".env";
 
 /// The largest file that is read for a reference: secrets, certificates and key sets are far smaller.
-const LARGEST_FILE: u64 = 1024 * 1024;
+pub const LARGEST_FILE: u64 = 1024 * 1024;
 
-/// How long an exec provider may take where it says nothing.
-const EXEC_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The machine as one reconcile sees it: `.env` is read once, files when they are asked for.
+/// The machine as one reconcile sees it: `.env` is read once, an exec provider is asked once, files are read when they are
+/// asked for.
 pub struct Environment {
     directory: PathBuf,
     dotenv: HashMap<String, Secret>,
     providers: BTreeMap<String, Json>,
+    /// What exec providers answered, by provider and id: a fingerprint has to be that of the value that runs.
+    answers: Mutex<HashMap<(String, String), Result<Secret, String>>>,
 }
 
 impl Environment {
@@ -37,13 +37,14 @@ impl Environment {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
             _ => PathBuf::from("."),
         };
-        let dotenv = fs::read_to_string(directory.join(DOTENV))
+        let dotenv = read(&directory.join(DOTENV))
             .map(|text| parse_dotenv(&text))
             .unwrap_or_default();
         Self {
             directory,
             dotenv,
             providers: BTreeMap::new(),
+            answers: Mutex::default(),
         }
     }
 
@@ -52,6 +53,31 @@ impl Environment {
     pub fn with_providers(mut self, providers: &BTreeMap<String, Json>) -> Self {
         self.providers.clone_from(providers);
         self
+    }
+}
+
+impl Environment {
+    /// Asks for many values at once. One of which nothing is said is asked for alone, once it is needed.
+    fn ask_ahead(&self, provider: &str, definition: &Json, ids: &[&str]) {
+        let place = |id: &&str| (provider.to_owned(), (*id).to_owned());
+        for (n, some) in ids.chunks(exec::IDS).enumerate() {
+            match exec::ask(provider, definition, some) {
+                Ok(said) => {
+                    let said = some.iter().zip(said).filter_map(|(id, said)| Some((place(id), said?)));
+                    self.answers().extend(said);
+                }
+                // It would fail at the others too, and each takes its time.
+                Err(why) => {
+                    let left = ids.iter().skip(n * exec::IDS);
+                    self.answers().extend(left.map(|id| (place(id), Err(why.clone()))));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn answers(&self) -> MutexGuard<'_, HashMap<(String, String), Result<Secret, String>>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -81,7 +107,32 @@ impl Lookup for Environment {
     }
 
     fn exec(&self, provider: &str, definition: &Json, id: &str) -> Result<Secret, String> {
-        ask(provider, definition, id)
+        let place = (provider.to_owned(), id.to_owned());
+        if let Some(answer) = self.answers().get(&place) {
+            return answer.clone();
+        }
+        let answer = exec::ask(provider, definition, &[id]).and_then(|said| {
+            said.into_iter()
+                .next()
+                .flatten()
+                .ok_or("it has no value: no reason given")?
+        });
+        self.answers().insert(place, answer.clone());
+        answer
+    }
+
+    fn expect(&self, targets: &BTreeSet<Target>) {
+        let mut wanted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for target in targets {
+            if let Target::Exec { provider, id } = target {
+                wanted.entry(provider).or_default().push(id);
+            }
+        }
+        for (provider, ids) in wanted {
+            if let Some(definition) = self.provider(provider).filter(|found| found["source"] == "exec") {
+                self.ask_ahead(provider, definition, &ids);
+            }
+        }
     }
 
     fn provider(&self, name: &str) -> Option<&Json> {
@@ -94,13 +145,27 @@ impl Lookup for Environment {
 }
 
 fn read(path: &Path) -> io::Result<String> {
-    let file = fs::File::open(path)?;
-    let mut text = String::new();
-    file.take(LARGEST_FILE + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LARGEST_FILE {
-        return Err(io::Error::other(format!("larger than {LARGEST_FILE} bytes")));
+    let (bytes, _) = read_regular(path, LARGEST_FILE)?;
+    String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+/// The whole content of a regular file of at most `limit` bytes, and what the file was when it had been read.
+///
+/// # Errors
+/// `InvalidInput`: it is no regular file; `FileTooLarge`; whatever the system says.
+pub fn read_regular(path: &Path, limit: u64) -> io::Result<(Vec<u8>, fs::Metadata)> {
+    // Before it is opened: opening a pipe would wait for a writer, and a device may have no end.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
-    Ok(text)
+    let file = fs::File::open(path)?;
+    let mut bytes = Vec::new();
+    (&file).take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        let error = format!("larger than {limit} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, error));
+    }
+    Ok((bytes, file.metadata()?))
 }
 
 /// `NAME=value` lines as OpenClaw reads them: `#` comments, an optional `export`, quotes taken off, nothing expanded.
@@ -126,67 +191,12 @@ fn parse_dotenv(text: &str) -> HashMap<String, Secret> {
         .collect()
 }
 
-/// Asks an exec provider for one value, in OpenClaw's protocol 1: one JSON object in, one out.
-fn ask(provider: &str, definition: &Json, id: &str) -> Result<Secret, String> {
-    let command = definition["command"].as_str().filter(|c| Path::new(c).is_absolute());
-    let command = command.ok_or("`command` must be an absolute path")?;
-    let texts = |member: &str| -> Vec<&str> {
-        definition[member]
-            .as_array()
-            .map(|items| items.iter().filter_map(Json::as_str).collect())
-            .unwrap_or_default()
-    };
-    let timeout = definition["timeoutMs"]
-        .as_u64()
-        .map_or(EXEC_TIMEOUT, Duration::from_millis);
-    let passed = texts("passEnv")
-        .into_iter()
-        .filter_map(|name| Some((name, std::env::var_os(name)?)));
-    let mut child = Command::new(command)
-        .args(texts("args"))
-        .env_clear()
-        .envs(passed)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|e| format!("{command}: {e}"))?;
-    let question = json!({ "protocolVersion": 1, "provider": provider, "ids": [id] }).to_string();
-    if let Some(mut stdin) = child.stdin.take() {
-        // A provider that does not read its question may answer all the same.
-        let _ = stdin.write_all(question.as_bytes());
-    }
-    let stdout = child.stdout.take().ok_or("no output")?;
-    let (done, answer) = mpsc::channel();
-    let reader = std::thread::spawn(move || {
-        let mut text = String::new();
-        let read = stdout.take(LARGEST_FILE).read_to_string(&mut text).map(|_| text);
-        // Nobody waits any more once the time is over.
-        let _ = done.send(read);
-    });
-    let answer = answer.recv_timeout(timeout);
-    // Ends a provider that hangs; one that has ended is only reaped.
-    let _ = child.kill();
-    let _ = child.wait();
-    let _ = reader.join();
-    let text = match answer {
-        Ok(Ok(text)) => text,
-        Ok(Err(_)) => return Err("its answer is not UTF-8".to_owned()),
-        Err(_) => return Err(format!("no answer within {} ms", timeout.as_millis())),
-    };
-    let answer: Json = serde_json::from_str(&text).map_err(|_| "its answer is no JSON".to_owned())?;
-    match answer["values"][id].as_str().and_then(Secret::parse) {
-        Some(value) => Ok(value),
-        None => Err(format!(
-            "it has no value: {}",
-            answer["errors"][id]["code"].as_str().unwrap_or("no reason given")
-        )),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
+    use std::process::Command;
+
+    use serde_json::json;
 
     use super::*;
 
@@ -215,21 +225,122 @@ mod tests {
     }
 
     #[test]
-    fn an_exec_provider_answers_fails_or_is_cut_off() {
+    fn what_is_no_regular_file_or_too_large_does_not_resolve() {
         let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let large = fs::File::create(dir.path().join("large")).unwrap();
+        large.set_len(LARGEST_FILE + 1).unwrap();
+        let environment = Environment::beside(&dir.path().join("openclaw.yaml"));
+        for (path, why) in [
+            ("pipe", "not a regular file"),
+            ("/dev/zero", "not a regular file"),
+            (".", "not a regular file"),
+            ("large", "larger than 1048576 bytes"),
+        ] {
+            assert_eq!(environment.file(path).unwrap_err(), why, "{path}");
+        }
+        large.set_len(LARGEST_FILE).unwrap();
+        assert_eq!(environment.file("large").unwrap().expose().len(), 1 << 20);
+        fs::rename(&pipe, dir.path().join(".env")).unwrap();
+        assert!(
+            Environment::beside(&dir.path().join("openclaw.yaml"))
+                .env("X")
+                .is_none()
+        );
+    }
+
+    /// A provider that writes down each question, and an environment with it as `vault`.
+    fn vault(dir: &tempfile::TempDir, lines: &str) -> Environment {
         let script = dir.path().join("vault");
-        let text = "#!/bin/sh\ncat > /dev/null\necho '{\"protocolVersion\":1,\"values\":{\"a\":\"secret\"},\"errors\":{\"b\":{\"code\":\"NOT_FOUND\"}}}'\n";
+        let text = format!(
+            "#!/bin/sh\ncat >> {0}/asked\necho >> {0}/asked\n{lines}\n",
+            dir.path().display()
+        );
         fs::write(&script, text).unwrap();
         fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
-        let definition = json!({ "command": script.to_str().unwrap() });
-        assert_eq!(ask("vault", &definition, "a").unwrap().expose(), "secret");
-        assert!(ask("vault", &definition, "b").unwrap_err().contains("NOT_FOUND"));
-        let hangs = json!({ "command": "/bin/sleep", "args": ["60"], "timeoutMs": 50 });
-        assert!(ask("vault", &hangs, "a").unwrap_err().contains("50 ms"));
-        assert!(
-            ask("vault", &json!({ "command": "sleep" }), "a")
-                .unwrap_err()
-                .contains("absolute")
+        let providers = json!({
+            "vault": { "source": "exec", "command": script, "passEnv": ["PATH"] },
+            "hangs": { "source": "exec", "command": "/bin/sleep", "args": ["60"], "timeoutMs": 50 },
+            "near": { "source": "exec", "command": "sleep" },
+        });
+        let providers = serde_json::from_value(providers).unwrap();
+        Environment::beside(&dir.path().join("openclaw.yaml")).with_providers(&providers)
+    }
+
+    fn ask(environment: &Environment, provider: &str, id: &str) -> Result<Secret, String> {
+        let definition = environment.provider(provider).unwrap().clone();
+        environment.exec(provider, &definition, id)
+    }
+
+    fn asked(dir: &tempfile::TempDir) -> Vec<Json> {
+        let text = fs::read_to_string(dir.path().join("asked")).unwrap();
+        let questions = text.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
+        questions.map(|question| question["ids"].clone()).collect()
+    }
+
+    fn expected(ids: &[&str]) -> BTreeSet<Target> {
+        let target = |id: &&str| Target::Exec {
+            provider: "vault".to_owned(),
+            id: (*id).to_owned(),
+        };
+        ids.iter().map(target).collect()
+    }
+
+    const ANSWER: &str = "echo '{\"protocolVersion\":1,\"values\":{\"a\":\"secret\",\"c\":\"other\"},\"errors\":{\"b\":{\"code\":\"NOT_FOUND\"}}}'";
+
+    #[test]
+    fn an_exec_provider_answers_fails_or_is_cut_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let environment = vault(&dir, ANSWER);
+        assert_eq!(ask(&environment, "vault", "a").unwrap().expose(), "secret");
+        let why = ask(&environment, "vault", "b").unwrap_err();
+        assert_eq!(why, "it has no value: NOT_FOUND");
+        let why = ask(&environment, "vault", "d").unwrap_err();
+        assert_eq!(why, "it has no value: no reason given");
+        let why = ask(&environment, "hangs", "a").unwrap_err();
+        assert_eq!(why, "no answer within 50 ms");
+        assert!(ask(&environment, "near", "a").unwrap_err().contains("absolute"));
+    }
+
+    #[test]
+    fn an_exec_provider_is_asked_once_for_all_that_is_expected() {
+        let dir = tempfile::tempdir().unwrap();
+        let environment = vault(&dir, ANSWER);
+        environment.expect(&expected(&["a", "b", "c", "d"]));
+        for _ in 0..2 {
+            assert_eq!(ask(&environment, "vault", "a").unwrap().expose(), "secret");
+            assert_eq!(ask(&environment, "vault", "c").unwrap().expose(), "other");
+            assert!(ask(&environment, "vault", "b").is_err() && ask(&environment, "vault", "d").is_err());
+        }
+        assert_eq!(
+            asked(&dir),
+            [json!(["a", "b", "c", "d"]), json!(["d"])],
+            "of `d` nothing was said at first"
         );
+    }
+
+    #[test]
+    fn a_provider_that_fails_costs_one_call_whatever_is_expected_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let environment = vault(&dir, "exit 1");
+        let ids: Vec<String> = (0..exec::IDS * 3).map(|n| format!("{n:03}")).collect();
+        environment.expect(&expected(&ids.iter().map(String::as_str).collect::<Vec<_>>()));
+        for id in &ids {
+            assert_eq!(ask(&environment, "vault", id).unwrap_err(), "its answer is no JSON");
+        }
+        assert_eq!(asked(&dir).len(), 1);
+    }
+
+    #[test]
+    fn many_values_are_asked_for_in_several_calls() {
+        let dir = tempfile::tempdir().unwrap();
+        let values: BTreeMap<String, String> = (0..=exec::IDS).map(|n| (format!("{n:03}"), n.to_string())).collect();
+        let environment = vault(&dir, &format!("echo '{}'", json!({ "values": values })));
+        environment.expect(&expected(&values.keys().map(String::as_str).collect::<Vec<_>>()));
+        for (id, value) in &values {
+            assert_eq!(ask(&environment, "vault", id).unwrap().expose(), value);
+        }
+        assert_eq!(asked(&dir).len(), 2);
     }
 }

@@ -173,6 +173,7 @@ pub(super) async fn fill(directory: &Path, attempts: u64) {
                 sender: *sender,
                 now_ms,
                 limit: 1024,
+                bytes: usize::MAX,
                 ordering: Ordering::None,
             })
         });

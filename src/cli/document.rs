@@ -89,6 +89,7 @@ fn source<'a>(file: &'a DocumentFile, name: &'a str) -> Source<'a> {
 pub(crate) fn unresolved(desired: &Desired, file: &DocumentFile) -> Vec<Diagnostic> {
     let environment = Environment::beside(&file.path).with_providers(&desired.providers);
     let lookup: &dyn Lookup = &environment;
+    document::expect(desired, lookup);
     desired
         .resources
         .iter()

@@ -34,8 +34,8 @@ pub use head::head;
 pub use mask::shown;
 pub use reference::{Lookup, Problem, Reason, Reference, Target};
 pub use resolve::{
-    references, resolve_admin, resolve_egress, resolve_inbound, resolve_outbound, resolve_reconcile, resolve_server,
-    resolve_store, sensitive_values,
+    expect, references, resolve_admin, resolve_egress, resolve_inbound, resolve_outbound, resolve_reconcile,
+    resolve_server, resolve_store, sensitive_values,
 };
 pub use settings::{Admin, Egress, Inbound, Outbound, ReconcileSettings, Server, StoreSettings};
 pub use value::Value;

@@ -2,6 +2,7 @@
 //! document; that they resolve is checked where they live, through a [`Lookup`].
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::Value as Json;
@@ -25,6 +26,9 @@ pub trait Lookup {
     /// # Errors
     /// Why it has none, without any value.
     fn exec(&self, provider: &str, definition: &Json, id: &str) -> Result<Secret, String>;
+
+    /// Told before what is going to be asked for: an exec provider can then be asked for all of it in one call.
+    fn expect(&self, _targets: &BTreeSet<Target>) {}
 
     /// A provider of the document's `secrets.providers` ([`super::Desired::providers`]).
     fn provider(&self, name: &str) -> Option<&Json>;

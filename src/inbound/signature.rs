@@ -160,13 +160,8 @@ pub(super) fn encode(code: &[u8], encoding: Encoding) -> String {
 /// # Errors
 /// Says that what follows `whsec_` is no base64.
 pub(super) fn standard_key(secret: &Secret) -> Result<HmacKey, &'static str> {
-    match secret.expose().strip_prefix("whsec_") {
-        Some(text) => {
-            let key = zeroize::Zeroizing::new(base64_key(text).ok_or("what follows `whsec_` is no base64")?);
-            Ok(HmacKey::new(HashAlgorithm::Sha256, &key))
-        }
-        None => Ok(HmacKey::new(HashAlgorithm::Sha256, secret.expose_bytes())),
-    }
+    let key = secret.standard_key().ok_or("what follows `whsec_` is no base64")?;
+    Ok(HmacKey::new(HashAlgorithm::Sha256, &key))
 }
 
 /// An Ed25519 public key of 32 bytes; `None`: it is none, or one that would let anybody sign.

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::answer::{Inside, json};
 use super::payload::Payload;
 use super::prepared::PreparedSender;
-use super::told::{self, Told, cut_bytes};
+use super::prose::{self, Told, cut_bytes};
 use crate::document::platforms::CHANNELS;
 use crate::event::Event;
 use crate::expression::Seen;
@@ -47,7 +47,7 @@ pub(super) fn payload(
         Some(template) => template
             .render_at_most(seen, MESSAGE_BYTES)
             .map_err(|error| format!("agentHook.message: {error}"))?,
-        None => cut_bytes(&told::message(event), MESSAGE_BYTES).to_owned(),
+        None => cut_bytes(&prose::message(event), MESSAGE_BYTES).to_owned(),
     };
     // A test has nobody to answer to.
     let reply = hook.reply && !event.test;
@@ -100,7 +100,7 @@ fn channel_of(told: &Told<'_>) -> Result<String, String> {
         Some(platform) if CHANNELS.contains(&platform.as_str()) => Ok(platform),
         Some(platform) => Err(format!(
             "agentHook.reply: the assistant has no channel `{}` to reply through: set agentHook.channel and agentHook.to",
-            told::cut_chars(&platform, 40)
+            prose::cut_chars(&platform, 40)
         )),
         None => Err("agentHook.reply: the event has no data.platform to reply through".to_owned()),
     }
@@ -128,7 +128,7 @@ pub(super) fn inside(status: u16, body: &[u8]) -> Inside {
         .or(answer["error"]["message"].as_str())
         .map(ToOwned::to_owned);
     if !(200..300).contains(&status) {
-        let quoted = error.map(|error| format!("\"{}\"", told::cut_chars(&error, 200)));
+        let quoted = error.map(|error| format!("\"{}\"", prose::cut_chars(&error, 200)));
         let said = [quoted, to_change(status).map(ToOwned::to_owned)];
         return Inside {
             said: Some(said.into_iter().flatten().collect::<Vec<_>>().join("; ")).filter(|said| !said.is_empty()),
@@ -138,20 +138,20 @@ pub(super) fn inside(status: u16, body: &[u8]) -> Inside {
     if answer["ok"] != true {
         let error = error.unwrap_or_else(|| "its answer has no `\"ok\": true`".to_owned());
         return Inside {
-            refused: Some(format!("not admitted: {}", told::cut_chars(&error, 200))),
+            refused: Some(format!("not admitted: {}", prose::cut_chars(&error, 200))),
             ..Inside::default()
         };
     }
     let run = answer["runId"]
         .as_str()
-        .map(|run| format!("run {}", told::cut_chars(run, 100)));
+        .map(|run| format!("run {}", prose::cut_chars(run, 100)));
     let completion = &answer["completion"];
     let status = completion["status"].as_str();
-    let ended = status.map(|status| format!("completion {}", told::cut_chars(status, 40)));
+    let ended = status.map(|status| format!("completion {}", prose::cut_chars(status, 40)));
     let note = [run, ended].into_iter().flatten().collect::<Vec<_>>().join(", ");
     let failed = (status == Some("error")).then(|| {
         let error = (completion["error"].as_str()).or(completion["error"]["message"].as_str());
-        let error = error.map_or_else(String::new, |error| format!(": {}", told::cut_chars(error, 200)));
+        let error = error.map_or_else(String::new, |error| format!(": {}", prose::cut_chars(error, 200)));
         format!("the run failed ({note}){error}")
     });
     Inside {

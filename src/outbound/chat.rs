@@ -9,8 +9,8 @@ use http::Uri;
 use super::answer::{Inside, json};
 use super::payload::Payload;
 use super::prepared::PreparedSender;
+use super::prose::{self, cut_bytes, cut_chars};
 use super::sign::hmac_sha256_base64;
-use super::told::{self, cut_bytes, cut_chars};
 use crate::clock::Timestamp;
 use crate::document::settings::{Chat, parse_chat_id};
 use crate::event::Event;
@@ -47,7 +47,7 @@ fn text(kind: Chat, sender: &PreparedSender, event: &Event, seen: &Seen<'_>) -> 
         Some(template) => template
             .render_at_most(seen, longest.at_most * 4)
             .map_err(|error| format!("text: {error}"))?,
-        None => told::text(event),
+        None => prose::text(event),
     };
     let cut = if longest.characters {
         cut_chars(&text, longest.at_most)

@@ -29,13 +29,13 @@ mod forward;
 mod limits;
 mod payload;
 mod prepared;
+mod prose;
 mod rate;
 mod sender;
 mod sign;
 mod slot;
 mod stand_in;
 mod status;
-mod told;
 mod verdict;
 mod wire;
 

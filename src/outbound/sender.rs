@@ -30,15 +30,21 @@ const RECHECK_MS: i64 = 100;
 /// How long the loop may take to record what is done after it was told to stop at once.
 const LAST_SETTLE: Duration = Duration::from_secs(2);
 
+/// A sender claims no more once what it has in hand, begun or not, has so many bytes of data.
+pub(super) const IN_HAND_BYTES: usize = 16 * 1024 * 1024;
+
 type Settled = (Vec<Settlement>, Result<(), StoreError>);
 
-/// What the loop has in its hands. `flights` and `ready` are at most `concurrency` together, `done` as many again.
+/// What the loop has in its hands. `flights` and `ready` are at most `concurrency` together, and at most [`IN_HAND_BYTES`]
+/// and one event; `done`, which has no events, is as many again.
 struct Hands {
     shared: Arc<Shared>,
     slot: Arc<Slot>,
     /// Claimed, not begun.
     ready: VecDeque<Owed>,
     flights: FuturesUnordered<BoxFuture<'static, Landed>>,
+    /// Data of the events in `flights`.
+    flight_bytes: usize,
     /// Not recorded yet.
     done: Vec<Settlement>,
     settling: Option<BoxFuture<'static, Settled>>,
@@ -46,6 +52,7 @@ struct Hands {
     settling_count: usize,
     claiming: Option<BoxFuture<'static, Result<Vec<Owed>, StoreError>>>,
     claim_limit: usize,
+    claim_bytes: usize,
     /// How what is ready was claimed.
     claimed_as: Ordering,
     /// When is the next delivery due?
@@ -96,11 +103,13 @@ pub(super) async fn run(shared: Arc<Shared>, slot: Arc<Slot>) {
         slot: Arc::clone(&slot),
         ready: VecDeque::new(),
         flights: FuturesUnordered::new(),
+        flight_bytes: 0,
         done: Vec::new(),
         settling: None,
         settling_count: 0,
         claiming: None,
         claim_limit: 0,
+        claim_bytes: 0,
         claimed_as: Ordering::None,
         asking: None,
         next: Next::Unknown,
@@ -240,6 +249,7 @@ impl Hands {
             };
             self.waiting = None;
             let owed = self.ready.pop_front().expect("it was seen above");
+            self.flight_bytes += data_bytes(&owed);
             let probe = {
                 let mut state = self.slot.lock();
                 let probe = state.begin(sender, now_ms);
@@ -259,6 +269,7 @@ impl Hands {
     /// An attempt has ended.
     fn land(&mut self, landed: &Landed) {
         let now_ms = self.shared.clock.now_ms();
+        self.flight_bytes -= data_bytes(&landed.owed);
         let answered = !landed
             .answer
             .failure
@@ -390,6 +401,7 @@ impl Hands {
     /// Stops at once: records what is done, gives back the rest. Attempts in flight are cut and were not charged.
     async fn let_go(&mut self) {
         self.flights.clear();
+        self.flight_bytes = 0;
         let store = Arc::clone(&self.shared.store);
         let last = async {
             if let Some(settling) = self.settling.take()
@@ -404,6 +416,10 @@ impl Hands {
         // Claims end with the process: what is not given back here is claimed anew at the next start.
         let _ = tokio::time::timeout(LAST_SETTLE, last).await;
     }
+}
+
+fn data_bytes(owed: &Owed) -> usize {
+    owed.event.data.get().len()
 }
 
 /// The future, where there is one; else never.

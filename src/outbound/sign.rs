@@ -1,9 +1,7 @@
 //! Signatures of a delivery: `X-OpenClaw-Signature` (and the body's own) and the Standard Webhooks header.
 
 use base64::Engine as _;
-use base64::alphabet::STANDARD;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use base64::engine::{DecodePaddingMode, general_purpose};
+use base64::engine::general_purpose;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
@@ -15,12 +13,6 @@ type HmacSha256 = Hmac<Sha256>;
 /// What a keyed secret costs.
 #[cfg(test)]
 pub(super) const STATE_BYTES: usize = size_of::<HmacSha256>();
-
-/// Keys come with and without padding.
-const KEY: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// The keyed states of one sender's secrets: keyed once, cloned for each signature (half the cost for small bodies).
 #[derive(Clone)]
@@ -86,13 +78,8 @@ fn state(key: &[u8]) -> HmacSha256 {
 }
 
 fn standard_state(secret: &Secret) -> Result<HmacSha256, SenderError> {
-    let Some(encoded) = secret.expose().strip_prefix("whsec_") else {
-        return Ok(state(secret.expose_bytes()));
-    };
-    match KEY.decode(encoded) {
-        Ok(key) if !key.is_empty() => Ok(state(&zeroize::Zeroizing::new(key))),
-        _ => Err(SenderError::Secret),
-    }
+    let key = secret.standard_key().ok_or(SenderError::Secret)?;
+    Ok(state(&key))
 }
 
 #[cfg(test)]

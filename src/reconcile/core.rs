@@ -15,7 +15,7 @@ use crate::clock::SharedClock;
 use crate::document::settings::Listen;
 use crate::document::{self, Address, Desired, Diagnostic, Lookup, Source};
 use crate::document_file;
-use crate::environment::Environment;
+use crate::environment::{Environment, read_regular};
 use crate::event::Name;
 use crate::inbound::RouteChange;
 use crate::listener::Serving;
@@ -28,7 +28,7 @@ use super::fingerprint;
 use super::prepare::{self, Prepared, SenderPart};
 use super::restricted::Restricted;
 use super::say::warn_of;
-use super::settle::Settle;
+use super::settle::{MAX_BYTES, Settle};
 use super::stopped::Stopped;
 use super::view::View;
 use super::watched::WatchedFiles;
@@ -71,7 +71,8 @@ impl Core {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(command) = self.commands.recv() => self.obey(command).await,
-                Some(_) = changes.recv() => self.look().await,
+                // What comes while it looks is looked at once more.
+                Some(_) = changes.recv_all() => self.look().await,
             }
             watcher.set_paths(self.watched.paths());
             self.say_watching(watcher.fault());
@@ -117,7 +118,7 @@ impl Core {
         // Who may write beside the document may have it name whatever it likes.
         let candidate = candidate.and_then(|name| document_file::candidate(&self.path, &name));
         let own = self.read_file().await.is_ok_and(|file| file == bytes)
-            || candidate.is_some_and(|path| std::fs::read(path).is_ok_and(|text| text == bytes));
+            || candidate.is_some_and(|path| read_regular(&path, MAX_BYTES).is_ok_and(|(text, _)| text == bytes));
         let (checked, diagnostics) = self
             .check(&bytes, true, if own { Sight::All } else { Sight::WhatRuns })
             .await?;

@@ -16,6 +16,7 @@ pub(super) fn key(address: &Address, field: &str) -> String {
 /// The fingerprints of every value that is sensitive or lies in a file. What cannot be read now keeps the fingerprint in
 /// `before`: it changes when it can be read again.
 pub(super) fn all(desired: &Desired, lookup: &dyn Lookup, store_key: &[u8; 32], before: &Fingerprints) -> Fingerprints {
+    document::expect(desired, lookup);
     let mut fingerprints = BTreeMap::new();
     for (address, resource) in &desired.resources {
         for (field, value) in document::sensitive_values(resource, lookup) {

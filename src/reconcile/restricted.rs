@@ -73,6 +73,10 @@ impl Lookup for Restricted {
         }
     }
 
+    fn expect(&self, targets: &BTreeSet<Target>) {
+        self.environment.expect(&(&self.allowed & targets));
+    }
+
     fn provider(&self, name: &str) -> Option<&Json> {
         self.environment.provider(name)
     }

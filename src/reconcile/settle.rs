@@ -3,8 +3,8 @@
 //! Who writes into a file in place lets others see half of it; who renames a finished file over it does not. So content that
 //! came by a rename is taken at once, everything else when two reads one debounce apart are equal.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read};
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::time::Instant;
+
+use crate::environment::read_regular;
 
 /// The most bytes that are read from a file.
 pub const MAX_BYTES: u64 = 64 << 20;
@@ -178,19 +180,9 @@ async fn read(path: &Path) -> Result<Reading, SettleError> {
 }
 
 fn read_blocking(path: &Path) -> io::Result<Reading> {
-    // Before it is opened: opening a pipe would wait for a writer.
-    if !fs::metadata(path)?.is_file() {
-        return Err(ErrorKind::InvalidInput.into());
-    }
     let real = fs::canonicalize(path)?;
-    let file = File::open(path)?;
-    let mut bytes = Vec::new();
-    (&file).take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(ErrorKind::FileTooLarge.into());
-    }
-    // After the reading, and of what was read: times that a write meanwhile has moved must count.
-    let found = file.metadata()?;
+    // Times of after the reading, and of what was read: those that a write meanwhile has moved must count.
+    let (bytes, found) = read_regular(path, MAX_BYTES)?;
     let named_after_written = (found.ctime(), found.ctime_nsec()) > (found.mtime(), found.mtime_nsec());
     Ok(Reading {
         identity: Identity {
@@ -234,6 +226,7 @@ fn unescape(mut text: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write;
     use std::os::unix::fs::symlink;
 

@@ -19,39 +19,49 @@ use crate::store::Cause;
 impl Core {
     /// Something in the file system moved: the document, or a file that it names.
     pub(super) async fn look(&mut self) {
+        // Said once, so that every way out of here has to answer it: by the file's document, or by the one that runs.
         let moved = block_in_place(|| self.watched.moved());
         let bytes = match self.settle.read().await {
             Ok(stable) => stable.bytes,
-            Err(e) => return self.say_unreadable(&e.to_string()),
+            Err(e) => {
+                self.say_unreadable(&e.to_string());
+                return self.renew(moved).await;
+            }
         };
+        self.say_readable();
         let sha256 = fingerprint::sha256(&bytes);
-        let view = self.view.load_full();
-        if sha256 == self.seen && moved.is_none() {
-            return self.say_readable();
-        }
         let document_moved = sha256 != self.seen;
         self.seen.clone_from(&sha256);
-        let waits = view
-            .waiting
-            .as_ref()
-            .is_some_and(|sha256| *sha256 != view.generation.sha256);
-        let (document, cause) = match moved {
-            // A secret or a certificate of what runs changed; whatever waits goes on waiting.
-            Some(cause) if !document_moved && (!waits || view.manual) => (view.document.to_vec(), cause),
-            _ => (bytes, Cause::File),
-        };
-        if document_moved && view.manual {
-            return self.say_pending(&sha256);
+        let view = self.view.load_full();
+        if view.manual {
+            if document_moved {
+                self.say_pending(&sha256);
+            }
+            return self.renew(moved).await;
         }
-        let proposal = Proposal {
-            document,
-            base: None,
-            allow_deletes: false,
-            who: None,
-            git_commit: None,
-            cause,
-        };
-        let _logged = self.reconcile(proposal).await;
+        // A document that was refused may be mended by a file that it names.
+        let applied = (document_moved || (moved.is_some() && view.waits()))
+            && self.reconcile(proposed(bytes, Cause::File)).await.is_ok();
+        if !applied {
+            self.renew(moved).await;
+        }
+    }
+
+    /// A secret or a certificate of what runs changed: it runs with the new one, and whatever waits goes on waiting.
+    async fn renew(&mut self, moved: Option<Cause>) {
+        let Some(cause) = moved else { return };
+        let before = self.view.load_full();
+        let renewed = self.reconcile(proposed(before.document.to_vec(), cause)).await.is_ok();
+        let was_refused_itself = before.waiting.is_some() && !before.waits();
+        self.publish(|view| {
+            if before.waits() {
+                view.waiting.clone_from(&before.waiting);
+                view.held.clone_from(&before.held);
+            }
+            if renewed && !was_refused_itself {
+                view.conditions.clone_from(&before.conditions);
+            }
+        });
     }
 
     /// SIGHUP and `/v1/reload`: reads the file, once it stands still, whether or not its bytes moved.
@@ -59,28 +69,24 @@ impl Core {
         let read = self.settle.read().await;
         let bytes = read.map_err(|e| Rejected::File(e.to_string()))?.bytes;
         self.seen = fingerprint::sha256(&bytes);
-        self.watched.moved();
+        let moved = block_in_place(|| self.watched.moved());
         let view = self.view.load_full();
         if view.manual && self.seen != view.generation.sha256 {
             let sha256 = self.seen.clone();
             self.say_pending(&sha256);
+            self.renew(moved).await;
             return Ok(Outcome {
-                generation: view.generation.clone(),
+                generation: self.view.load().generation.clone(),
                 plan: Plan::default(),
                 applied: false,
                 notes: Vec::new(),
             });
         }
-        let cause = Cause::Reload;
-        self.reconcile(Proposal {
-            document: bytes,
-            base: None,
-            allow_deletes: false,
-            who: None,
-            git_commit: None,
-            cause,
-        })
-        .await
+        let result = self.reconcile(proposed(bytes, Cause::Reload)).await;
+        if result.is_err() {
+            self.renew(moved).await;
+        }
+        result
     }
 
     /// A document from the API: the gateway's own file, or one that replaces it. What is replaced is the document that it was
@@ -212,6 +218,18 @@ impl Core {
 
     pub(super) async fn read_file(&self) -> Result<Vec<u8>, Rejected> {
         read_file(self.path.clone()).await
+    }
+}
+
+/// What the gateway proposes to itself.
+fn proposed(document: Vec<u8>, cause: Cause) -> Proposal {
+    Proposal {
+        document,
+        base: None,
+        allow_deletes: false,
+        who: None,
+        git_commit: None,
+        cause,
     }
 }
 

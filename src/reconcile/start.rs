@@ -189,7 +189,7 @@ impl Core {
         for problem in degraded.values() {
             warn!(address = %problem.address, reason = problem.reason, "degraded: {}", problem.message);
         }
-        let notice = told(choice.new, &generation, &seen, &conditions, held.as_ref());
+        let notice = start_notice(choice.new, &generation, &seen, &conditions, held.as_ref());
         if let Some(notice) = notice {
             // The channel is new: there is room.
             let _ = start.notices.try_send(notice);
@@ -256,7 +256,7 @@ impl Core {
 }
 
 /// What a start tells: a new document, or why the file's does not run. One that waits for `openclaw apply` is no news.
-fn told(
+fn start_notice(
     new: bool,
     generation: &Generation,
     seen: &str,
@@ -325,7 +325,7 @@ fn choose(
     let (file, desired) = match &start.file {
         Ok((file, desired)) => (file, desired),
         Err(broken) => {
-            let (reason, message) = broken.told();
+            let (reason, message) = broken.reason();
             error!(
                 generation = generation.number,
                 "the document cannot be used, the last applied one runs: {message}"
@@ -415,7 +415,7 @@ fn changed_senders(plan: &plan::Plan) -> BTreeSet<Name> {
 }
 
 impl Broken {
-    fn told(&self) -> (&'static str, String) {
+    fn reason(&self) -> (&'static str, String) {
         match self {
             Self::Unreadable(why) => (reasons::DOCUMENT_MISSING, why.clone()),
             Self::Invalid { found, .. } => (reasons::DOCUMENT_INVALID, errors(found)),

@@ -48,3 +48,10 @@ pub struct View {
     /// When the gateway started.
     pub started: Timestamp,
 }
+
+impl View {
+    /// Whether another document than the one that runs waits.
+    pub(super) fn waits(&self) -> bool {
+        (self.waiting.as_ref()).is_some_and(|sha256| *sha256 != self.generation.sha256)
+    }
+}

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use crate::document::Desired;
-use crate::environment::{DOTENV, Environment};
+use crate::environment::{DOTENV, Environment, LARGEST_FILE, read_regular};
 use crate::store::Cause;
 
 use super::fingerprint;
 use crate::document_file;
 
-/// The content of one file: `None` where it cannot be read.
+/// The content of one file: `None` where no reference can lead to it.
 type Content = Option<[u8; 32]>;
 
 /// The document and every file that it names.
@@ -96,5 +96,6 @@ fn named(document: &Path, desired: &Desired) -> BTreeMap<PathBuf, Cause> {
 }
 
 fn read(path: &Path) -> Content {
-    std::fs::read(path).ok().map(|bytes| Sha256::digest(bytes).into())
+    let (bytes, _) = read_regular(path, LARGEST_FILE).ok()?;
+    Some(Sha256::digest(bytes).into())
 }

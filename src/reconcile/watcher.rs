@@ -135,6 +135,14 @@ impl Changes {
         }
     }
 
+    /// As [`Changes::recv`], of all files that there are to look at now: a burst is one look.
+    pub async fn recv_all(&mut self) -> Option<BTreeSet<PathBuf>> {
+        let first = self.recv().await?;
+        let mut all = std::mem::take(&mut lock(&self.0.state).changed);
+        all.insert(first.path);
+        Some(all)
+    }
+
     /// The next file to look at, if there is one now.
     pub fn try_recv(&mut self) -> Option<Changed> {
         lock(&self.0.state).changed.pop_first().map(|path| Changed { path })

@@ -101,7 +101,8 @@ pub trait Store: Send + Sync + 'static {
 
     // ---- delivering ----
 
-    /// Takes what is due for one sender, at most `claim.limit` deliveries, oldest due first (or in the claim's order).
+    /// Takes what is due for one sender, at most `claim.limit` deliveries and about `claim.bytes` of data, oldest due first
+    /// (or in the claim's order).
     async fn claim(&self, claim: Claim) -> Result<Vec<Owed>>;
 
     /// When the sender's next unclaimed delivery is due; `None`: it is owed nothing that is not claimed.
@@ -151,7 +152,7 @@ pub trait Store: Send + Sync + 'static {
     /// Attempts and refusals, newest first.
     async fn logs(&self, query: LogQuery) -> Result<Listing<LogEntry>>;
 
-    /// Events, newest first.
+    /// Events, newest first; a page has at most about [`PAGE_BYTES`] of data.
     async fn events(&self, query: EventQuery) -> Result<Listing<EventRow>>;
 
     /// One event's whole story.

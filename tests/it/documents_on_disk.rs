@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use crate::harness::{Gateway, Provider, document, eventually};
+use crate::harness::{Gateway, Provider, Request, document, eventually, sha256_signature};
 use crate::load::{SECRET, github};
 
 fn with(extra: &str) -> String {
@@ -249,4 +249,87 @@ fn a_sighup_takes_no_document_that_is_half_written() {
         });
         assert_eq!(gateway.generation(), round + 1, "nothing was applied before it");
     }
+}
+
+/// A gateway whose one route has its secret in the file `secret`, which holds `old`.
+fn with_a_secret_file(text: &str) -> Gateway {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("openclaw.yaml"), text).unwrap();
+    fs::write(dir.path().join("secret"), "old").unwrap();
+    Gateway::start_in(dir.into(), Vec::new())
+}
+
+fn accepts(gateway: &Gateway, secret: &str) -> bool {
+    let body = r#"{"zen":"x"}"#;
+    let request = Request::post("/webhook/github", body)
+        .header("content-type", "application/json")
+        .header("x-github-event", "push")
+        .header("x-github-delivery", "one")
+        .header("x-hub-signature-256", sha256_signature(secret, body.as_bytes()));
+    request.send(gateway.public).status == 200
+}
+
+#[track_caller]
+fn takes_the_new_secret(gateway: &Gateway) {
+    eventually("the new secret is in force", || accepts(gateway, "new").then_some(()));
+    assert!(!accepts(gateway, "old"));
+}
+
+/// Long enough for the secret and the document to move in the same look.
+const SECRET_FILE: &str = "  reconcile: { debounce: 300ms }\n  inbound:\n    github: { secret: { file: secret } }\n";
+const MORE: &str = "    more: { platform: token, secret: t }\n";
+
+#[test]
+fn in_manual_mode_a_secret_that_moves_with_the_document_is_taken_and_the_document_waits() {
+    let manual = |extra: &str| document(&format!("{SECRET_FILE}{extra}").replace("300ms", "300ms, mode: manual"));
+    let gateway = with_a_secret_file(&manual(""));
+    fs::write(gateway.path("secret"), "new").unwrap();
+    gateway.save(&manual(MORE));
+    gateway.condition("Applied", "Pending");
+    takes_the_new_secret(&gateway);
+    gateway.condition("Applied", "Pending");
+    assert_eq!(gateway.status()["document"]["state"], "pending");
+    assert!(gateway.cli(&["apply", "--yes"]).status.success());
+    gateway.condition("Applied", "Ok");
+    assert!(accepts(&gateway, "new"));
+}
+
+#[test]
+fn a_reload_in_manual_mode_takes_a_secret_and_lets_the_document_wait() {
+    let manual = |extra: &str| document(&format!("{SECRET_FILE}{extra}").replace("300ms", "300ms, mode: manual"));
+    let gateway = with_a_secret_file(&manual(""));
+    gateway.save(&manual(MORE));
+    gateway.condition("Applied", "Pending");
+    fs::write(gateway.path("secret"), "new").unwrap();
+    gateway.signal("HUP");
+    takes_the_new_secret(&gateway);
+    gateway.condition("Applied", "Pending");
+}
+
+#[test]
+fn a_secret_that_moves_with_a_broken_document_is_taken_and_the_document_stays_refused() {
+    let gateway = with_a_secret_file(&document(SECRET_FILE));
+    fs::write(gateway.path("secret"), "new").unwrap();
+    gateway.save(&document(&format!("{SECRET_FILE}    more: {{ platfrom: token }}\n")));
+    gateway.condition("Applied", "DocumentInvalid");
+    takes_the_new_secret(&gateway);
+    gateway.condition("Applied", "DocumentInvalid");
+    fs::write(gateway.path("secret"), "newer").unwrap();
+    eventually("a broken document holds up no secret", || {
+        accepts(&gateway, "newer").then_some(())
+    });
+    gateway.condition("Applied", "DocumentInvalid");
+    gateway.save(&document(&format!("{SECRET_FILE}{MORE}")));
+    gateway.condition("Applied", "Ok");
+}
+
+#[test]
+fn a_secret_that_moves_while_the_document_is_missing_is_taken() {
+    let gateway = with_a_secret_file(&document(SECRET_FILE));
+    fs::remove_file(gateway.path("openclaw.yaml")).unwrap();
+    fs::write(gateway.path("secret"), "new").unwrap();
+    gateway.condition("Watching", "DocumentMissing");
+    takes_the_new_secret(&gateway);
+    gateway.save(&document(&format!("{SECRET_FILE}{MORE}")));
+    gateway.condition("Watching", "Ok");
 }

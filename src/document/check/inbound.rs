@@ -15,6 +15,7 @@ use crate::document::reference;
 use crate::document::text::Entry;
 use crate::document::value::Value;
 use crate::event::Name;
+use crate::secret::Secret;
 
 impl Check<'_> {
     /// One inbound webhook: its values in the order of the table.
@@ -349,13 +350,11 @@ pub(in crate::document) fn key_form(platform: &str, field: &str, key: &str) -> R
             .contains(&key.chars().count())
             .then_some(())
             .ok_or_else(|| "Zalo's secret token has 8 to 256 characters".to_owned()),
-        ("standard" | "openclaw" | "gitlab", "secret") => match key.strip_prefix("whsec_") {
-            Some(text) => match base64(text) {
-                Ok(bytes) if !bytes.is_empty() => Ok(()),
-                _ => Err("what follows `whsec_` is not base64".to_owned()),
-            },
-            None => Ok(()),
-        },
+        ("standard" | "openclaw" | "gitlab", "secret") => {
+            let key = Secret::new(key).standard_key();
+            key.map(drop)
+                .ok_or_else(|| "what follows `whsec_` is not base64".to_owned())
+        }
         _ => Ok(()),
     }
 }

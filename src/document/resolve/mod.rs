@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use zeroize::Zeroize as _;
 
-use super::desired::Resource;
+use super::desired::{Desired, Resource};
 use super::diagnostic::plain;
 use super::fields::{Field, Form, Kind};
 use super::form::{self, Scalar, Stage};
@@ -258,6 +258,12 @@ pub fn references(resource: &Resource, lookup: &dyn Lookup) -> Vec<Reference> {
         });
     }
     found
+}
+
+/// Tells the lookup all that a document is going to ask it for.
+pub fn expect(desired: &Desired, lookup: &dyn Lookup) {
+    let found = (desired.resources.values()).flat_map(|resource| references(resource, lookup));
+    lookup.expect(&found.map(|reference| reference.target).collect());
 }
 
 /// Every value of a resource that a plan must not print, for keyed fingerprints: what secrets and references lead to, and

@@ -22,17 +22,21 @@ impl Hands {
             _ => room.min(sender.concurrency().saturating_sub(unrecorded)),
         }
         .min(at_most.saturating_sub(self.ready.len()));
-        if limit == 0 {
+        let held = self.flight_bytes + self.ready.iter().map(data_bytes).sum::<usize>();
+        let bytes = IN_HAND_BYTES.saturating_sub(held);
+        if limit == 0 || bytes == 0 {
             return;
         }
         let claim = Claim {
             sender: self.slot.key,
             now_ms,
             limit,
+            bytes,
             ordering: sender.settings.ordering,
         };
         let store = Arc::clone(&self.shared.store);
         self.claim_limit = limit;
+        self.claim_bytes = bytes;
         self.claimed_as = claim.ordering;
         self.woken_since = false;
         self.claiming = Some(async move { store.claim(claim).await }.boxed());
@@ -44,7 +48,8 @@ impl Hands {
                 self.trouble = None;
                 self.next = Next::Unknown;
                 self.rechecked &= owed.is_empty();
-                if owed.len() < self.claim_limit {
+                let bytes: usize = owed.iter().map(data_bytes).sum();
+                if owed.len() < self.claim_limit && bytes < self.claim_bytes {
                     self.more = self.woken_since;
                     let mut state = self.slot.lock();
                     // What the timer stood for may be among these: ask the store anew what is next.

@@ -2,7 +2,11 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
+use http::Response;
+use http_body_util::Full;
+
 use super::*;
+use crate::outbound::sender::IN_HAND_BYTES;
 use crate::outbound::{SenderError, SenderState};
 use crate::store::Outcome;
 
@@ -258,4 +262,34 @@ async fn an_idle_sender_has_no_task_and_is_small() {
     );
     gateway.in_ms(5000);
     gateway.settled(2).await;
+}
+
+#[tokio::test]
+async fn large_events_bound_what_a_sender_has_in_hand_by_their_bytes() {
+    // It answers until the sender may have many attempts in flight, and then no more.
+    let receiver = Receiver::http(|n, _| {
+        Box::pin(async move {
+            if n >= 30 {
+                std::future::pending::<()>().await;
+            }
+            Response::new(Full::default())
+        })
+    })
+    .await;
+    let gateway = Gateway::with(&receiver, |s| s.concurrency = 64);
+    for n in 0..30 {
+        gateway.owe(KEY, event(n));
+    }
+    gateway.settled(30).await;
+    let data = format!("\"{}\"", "x".repeat(IN_HAND_BYTES / 4));
+    for n in 30..50 {
+        let data = RawValue::from_string(data.clone()).unwrap();
+        gateway.store.owe(KEY, Event { data, ..event(n) }, START_MS);
+    }
+    gateway.store.most_claimed.store(0, SeqCst);
+    gateway.store.tell(KEY);
+    let most = || gateway.store.most_claimed.load(SeqCst);
+    until("four are claimed", || most() >= 4).await;
+    a_while().await;
+    assert_eq!(most(), 4);
 }

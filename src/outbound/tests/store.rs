@@ -118,6 +118,12 @@ impl Store for FakeStore {
             picked.sort_unstable();
         }
         picked.truncate(claim.limit);
+        let mut bytes = 0;
+        picked.retain(|(_, seq)| {
+            let fits = bytes == 0 || bytes < claim.bytes;
+            bytes += rows[seq].event.data.get().len();
+            fits
+        });
         let owed = picked
             .iter()
             .map(|(_, seq)| {

@@ -95,6 +95,25 @@ async fn a_file_written_in_place_is_seen() {
 }
 
 #[tokio::test]
+async fn a_burst_of_changed_files_is_taken_in_one() {
+    let names: Vec<String> = (0..200).map(|n| format!("{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for mut case in [events(&names, |_| {}), polled(&names, |_| {})] {
+        for name in &names {
+            fs::write(case.path(name), "new").unwrap();
+        }
+        let end = Instant::now() + PATIENCE;
+        while lock(&case.changes.0.state).changed.len() < names.len() {
+            assert!(Instant::now() < end, "they are not all seen");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let all = case.changes.recv_all().await.unwrap();
+        assert_eq!(all.len(), names.len());
+        assert!(case.changes.try_recv().is_none());
+    }
+}
+
+#[tokio::test]
 async fn a_file_renamed_over_the_old_one_is_seen_again_and_again() {
     for mut case in [events(&["a.yaml"], one_file), polled(&["a.yaml"], one_file)] {
         for round in 0..5 {

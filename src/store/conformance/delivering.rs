@@ -20,6 +20,59 @@ pub(crate) async fn the_oldest_due_is_claimed_first(bed: &dyn Bed) {
     assert_eq!(ids(&rest), expected);
 }
 
+pub(crate) async fn a_claim_ends_with_its_bytes_and_another_goes_on(bed: &dyn Bed) {
+    let desk = Desk::open(bed).await;
+    for ordering in [Ordering::None, Ordering::Session] {
+        let sender = desk.put(&format!("{ordering:?}").to_lowercase(), &["*"]).await;
+        let mut sent = Vec::new();
+        for (at, bytes) in [1000, 1000, 1000, 5000, 1000, 1000].into_iter().enumerate() {
+            let event = Event {
+                session: Some(format!("{at}").into()),
+                ..event_of(bytes)
+            };
+            sent.push(desk.append(event, T0).await);
+        }
+        // One was put off: it is taken by its time, and counts as the others.
+        let first = desk.claim(sender, T0, 1, ordering).await.remove(0);
+        desk.retry(&first, T0, T0 + 1).await;
+        let claim = async |bytes| {
+            let claim = Claim {
+                sender,
+                now_ms: T0 + 1,
+                limit: 1024,
+                bytes,
+                ordering,
+            };
+            desk.store.claim(claim).await.unwrap()
+        };
+        let (mut all, mut counts) = (Vec::new(), Vec::new());
+        loop {
+            let owed = claim(2000).await;
+            let bytes: Vec<_> = owed.iter().map(|owed| owed.event.data.get().len()).collect();
+            assert!(bytes.iter().sum::<usize>() < 2000 + 5000, "{ordering:?}: {bytes:?}");
+            if owed.is_empty() {
+                break;
+            }
+            counts.push(owed.len());
+            all.extend(ids(&owed).into_iter().map(str::to_owned));
+        }
+        assert!(counts.iter().all(|count| *count <= 2), "{ordering:?}: {counts:?}");
+        all.sort_unstable();
+        sent.sort_unstable();
+        assert_eq!(all, sent, "{ordering:?}");
+    }
+    let sender = desk.put("one", &["*"]).await;
+    desk.append(event_of(1000), T0).await;
+    let claim = Claim {
+        sender,
+        now_ms: T0,
+        limit: 1,
+        bytes: 0,
+        ordering: Ordering::None,
+    };
+    assert_eq!(desk.store.claim(claim).await.unwrap().len(), 1, "one in any case");
+}
+
 pub(crate) async fn what_is_claimed_is_in_one_pair_of_hands(bed: &dyn Bed) {
     let desk = Desk::open(bed).await;
     let (a, b) = (desk.put("a", &["*"]).await, desk.put("b", &["*"]).await);
@@ -32,6 +85,7 @@ pub(crate) async fn what_is_claimed_is_in_one_pair_of_hands(bed: &dyn Bed) {
                 sender: a,
                 now_ms: T0 + 1000,
                 limit: 7,
+                bytes: usize::MAX,
                 ordering: Ordering::None,
             };
             store.claim(claim).await.unwrap()

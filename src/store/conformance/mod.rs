@@ -61,6 +61,7 @@ macro_rules! conformance {
             new_work_wakes_its_senders_once
             appends_follow_the_commit_before_them
             the_oldest_due_is_claimed_first
+            a_claim_ends_with_its_bytes_and_another_goes_on
             what_is_claimed_is_in_one_pair_of_hands
             claims_die_with_the_process
             a_retry_is_charged_and_waits_for_its_time
@@ -96,6 +97,7 @@ macro_rules! conformance {
             logs_are_paged_and_filtered
             notes_are_kept_with_the_attempts
             events_are_listed_newest_first
+            a_page_of_large_events_is_short_and_the_next_goes_on
             a_story_tells_each_senders_part
             a_request_comes_back_as_it_was
             figures_of_a_sender
@@ -181,6 +183,7 @@ impl Desk {
             sender,
             now_ms,
             limit,
+            bytes: usize::MAX,
             ordering,
         };
         self.store.claim(claim).await.unwrap()
@@ -219,11 +222,19 @@ impl Desk {
     }
 
     pub(crate) async fn stored(&self) -> usize {
-        let query = EventQuery {
-            page: page(1000),
-            ..EventQuery::default()
-        };
-        self.store.events(query).await.unwrap().items.len()
+        let (mut count, mut cursor) = (0, None);
+        loop {
+            let query = EventQuery {
+                page: Page { limit: 1000, cursor },
+                ..EventQuery::default()
+            };
+            let listing = self.store.events(query).await.unwrap();
+            count += listing.items.len();
+            cursor = listing.next;
+            if cursor.is_none() {
+                return count;
+            }
+        }
     }
 }
 
@@ -245,6 +256,15 @@ pub(crate) fn event(name: &str) -> Event {
         session: None,
         traceparent: None,
         test: false,
+    }
+}
+
+/// An event with so many bytes of data.
+pub(crate) fn event_of(bytes: usize) -> Event {
+    let data = format!("\"{}\"", "x".repeat(bytes - 2));
+    Event {
+        data: serde_json::value::RawValue::from_string(data).unwrap(),
+        ..event("message.received")
     }
 }
 

@@ -1,7 +1,7 @@
 //! Listings, stories and figures.
 
 use super::*;
-use crate::store::{EventRow, LogEntry, LogQuery, RouteNote, Totals};
+use crate::store::{EventRow, LogEntry, LogQuery, PAGE_BYTES, Replay, RouteNote, Totals};
 
 async fn all_logs(desk: &Desk, query: LogQuery) -> Vec<LogEntry> {
     let mut query = query;
@@ -157,6 +157,43 @@ pub(crate) async fn events_are_listed_newest_first(bed: &dyn Bed) {
         (undelivered[0].source.as_deref(), undelivered[0].data.get()),
         (Some("b"), "{\"n\":1}")
     );
+}
+
+pub(crate) async fn a_page_of_large_events_is_short_and_the_next_goes_on(bed: &dyn Bed) {
+    let desk = Desk::open(bed).await;
+    let mut sent = Vec::new();
+    for at in 0..7 {
+        sent.push(desk.append(event_of(PAGE_BYTES / 3), T0 + at).await);
+    }
+    sent.reverse();
+    for undelivered in [false, true] {
+        if undelivered {
+            let sender = desk.put("s", &["*"]).await;
+            let all = Replay {
+                sender: Some(sender),
+                since_ms: Some(T0),
+                now_ms: T0 + HOUR,
+                ..Replay::default()
+            };
+            assert_eq!(desk.store.replay(all).await.unwrap(), 7);
+        }
+        let (mut pages, mut listed, mut cursor) = (Vec::new(), Vec::new(), None);
+        loop {
+            let query = EventQuery {
+                undelivered,
+                page: Page { limit: 1000, cursor },
+                ..EventQuery::default()
+            };
+            let listing = desk.store.events(query).await.unwrap();
+            pages.push(listing.items.len());
+            listed.extend(listing.items.into_iter().map(|row| row.id));
+            cursor = listing.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!((pages.as_slice(), &listed), (&[4, 3][..], &sent), "{undelivered}");
+    }
 }
 
 pub(crate) async fn a_story_tells_each_senders_part(bed: &dyn Bed) {

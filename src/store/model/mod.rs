@@ -92,6 +92,8 @@ pub struct Claim {
     pub now_ms: i64,
     /// At most so many; 1 to 1,024.
     pub limit: usize,
+    /// No more once they have so many bytes of data together: one is given in any case.
+    pub bytes: usize,
     /// Which may overtake which.
     pub ordering: Ordering,
 }

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{RawRequest, SenderKey, Seq};
 use crate::event::{Event, EventId, EventName, Name};
 
+/// No more events are on a page once they have so many bytes of data together: it is short, and there is a next one.
+pub const PAGE_BYTES: usize = 16 * 1024 * 1024;
+
 /// One page of a listing, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct Page {

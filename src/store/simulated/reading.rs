@@ -5,15 +5,24 @@ use std::sync::Arc;
 use super::tables::{Entry, Stored, Tables};
 use crate::clock::rfc3339_seconds;
 use crate::store::{
-    DeadLetter, DeadQuery, EventQuery, EventRow, Generation, Listing, LogEntry, LogQuery, Page, Result, RouteFigures,
-    SenderFigures, SenderKey, SenderRow, Seq, StoreError, StoredRequest, Story, StoryDelivery, StoryRequest, Totals,
-    delivery_id,
+    DeadLetter, DeadQuery, EventQuery, EventRow, Generation, Listing, LogEntry, LogQuery, PAGE_BYTES, Page, Result,
+    RouteFigures, SenderFigures, SenderKey, SenderRow, Seq, StoreError, StoredRequest, Story, StoryDelivery,
+    StoryRequest, Totals, delivery_id,
 };
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
 
 /// A page of rows that are sorted by their places, largest first. The cursor is the last place.
 fn paged<T, const N: usize>(page: &Page, rows: Vec<([i64; N], T)>) -> Result<Listing<T>> {
+    paged_by_bytes(page, rows, |_| 0)
+}
+
+/// As [`paged`]; a page ends with the row that makes it [`PAGE_BYTES`] too.
+fn paged_by_bytes<T, const N: usize>(
+    page: &Page,
+    rows: Vec<([i64; N], T)>,
+    bytes: impl Fn(&T) -> usize,
+) -> Result<Listing<T>> {
     let before = match &page.cursor {
         None => None,
         Some(text) => {
@@ -25,8 +34,15 @@ fn paged<T, const N: usize>(page: &Page, rows: Vec<([i64; N], T)>) -> Result<Lis
     let mut rows = rows;
     rows.sort_by_key(|(place, _)| std::cmp::Reverse(*place));
     rows.retain(|(place, _)| before.is_none_or(|before| *place < before));
-    let more = rows.len() > page.limit;
-    rows.truncate(page.limit);
+    let mut sum = 0;
+    let fitting = rows.iter().take(page.limit).take_while(|(_, row)| {
+        let fits = sum < PAGE_BYTES;
+        sum += bytes(row);
+        fits
+    });
+    let fitting = fitting.count();
+    let more = rows.len() > fitting;
+    rows.truncate(fitting);
     let last = rows
         .last()
         .map(|(place, _)| place.map(|number| number.to_string()).join("."));
@@ -172,7 +188,7 @@ impl Tables {
                 && (query.source.is_none() || row.source == query.source)
                 && query.since_ms.is_none_or(|since_ms| row.at_ms >= since_ms)
         });
-        paged(&query.page, rows.collect())
+        paged_by_bytes(&query.page, rows.collect(), |row| row.data.get().len())
     }
 
     pub(super) fn story(&self, id: &str) -> Option<Story> {

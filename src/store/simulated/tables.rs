@@ -224,6 +224,14 @@ impl Tables {
             heads.sort_by_key(|(seq, row)| (row.due(), row.due_ms.is_some(), *seq));
         }
         heads.truncate(claim.limit);
+        let mut bytes = 0;
+        let taken = heads.iter().take_while(|(seq, _)| {
+            let fits = bytes == 0 || bytes < claim.bytes;
+            bytes += self.events[seq].event.data.get().len();
+            fits
+        });
+        let fitting = taken.count();
+        heads.truncate(fitting);
         let owed = heads.into_iter().map(|(seq, row)| Owed {
             sender,
             seq: Seq(seq),

@@ -87,26 +87,29 @@ fn free(engine: &Engine, claim: &Claim, limit: usize) -> Result<Vec<Owed>> {
     let mut moved = moved.into_iter().peekable();
     // The next fresh one, loaded to compare its time.
     let mut waiting: Option<Owed> = None;
-    while taken.len() < limit {
+    let mut bytes = 0;
+    while taken.len() < limit && (taken.is_empty() || bytes < claim.bytes) {
         if waiting.is_none() {
             waiting = fresh
                 .next()
                 .map(|seq| load(engine, claim.sender, seq, None))
                 .transpose()?;
         }
-        match (waiting.take(), moved.peek()) {
+        let owed = match (waiting.take(), moved.peek()) {
             (Some(owed), Some((due_ms, _))) if owed.owed_since_ms > *due_ms => {
                 waiting = Some(owed);
                 let (_, seq) = moved.next().expect("it was peeked");
-                taken.push(load_moved(engine, claim.sender, seq)?);
+                load_moved(engine, claim.sender, seq)?
             }
-            (Some(owed), _) => taken.push(owed),
+            (Some(owed), _) => owed,
             (None, Some(_)) => {
                 let (_, seq) = moved.next().expect("it was peeked");
-                taken.push(load_moved(engine, claim.sender, seq)?);
+                load_moved(engine, claim.sender, seq)?
             }
             (None, None) => break,
-        }
+        };
+        bytes += owed.event.data.get().len();
+        taken.push(owed);
     }
     Ok(taken)
 }
@@ -117,15 +120,19 @@ fn by_lane(engine: &mut Engine, claim: &Claim, limit: usize) -> Result<Vec<Owed>
     let claimed = engine.claims.get(&claim.sender).unwrap_or(&none);
     let from = engine.senders.get(claim.sender).map_or(i64::MIN, |s| s.lane);
     let mut owed = Vec::new();
+    let mut bytes = 0;
     let mut failure = None;
     let mut last = from;
     lane_heads(&engine.conn, claim.sender, from, claimed, |(lane, seq)| {
         last = lane;
         match due(engine, claim.sender, seq, claim.now_ms) {
-            Ok(found) => owed.extend(found),
+            Ok(found) => {
+                bytes += found.as_ref().map_or(0, |owed| owed.event.data.get().len());
+                owed.extend(found);
+            }
             Err(error) => failure = Some(error),
         }
-        owed.len() < limit && failure.is_none()
+        owed.len() < limit && (owed.is_empty() || bytes < claim.bytes) && failure.is_none()
     })?;
     if let Some(error) = failure {
         return Err(error);
@@ -170,7 +177,8 @@ fn lane_heads(
     Ok((heads, true))
 }
 
-/// Keeps `lanes` for exactly the senders that claim by session.
+/// Keeps `lanes` for exactly the senders that claim by session. All in one transaction: with a part of its lanes a sender would
+/// overtake within a session.
 fn set_ordering(engine: &mut Engine, key: SenderKey, ordering: Ordering) -> Result<()> {
     let Some(sender) = engine.senders.get(key) else {
         return Ok(());

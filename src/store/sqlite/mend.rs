@@ -1,4 +1,6 @@
 //! Putting back, dropping, cleaning up, copying and checking. Long work is done in slices, so that appends come in between.
+//! What is not, since the swap that it belongs to must be whole (docs/limits.md has the cost): lanes that a changed ordering
+//! fills or empties (`claim`), and dead letters that a changed or restored sender is owed again (`commit`).
 
 use std::collections::HashSet;
 
@@ -30,9 +32,9 @@ pub(super) fn close_slice(engine: &mut Engine, sender: SenderKey, end: i64) -> R
         let mut find = conn.prepare_cached(
             "DELETE FROM owed WHERE sender = ?1 AND seq IN
                (SELECT seq FROM owed INDEXED BY owed_due WHERE sender = ?1 AND seq < ?2 LIMIT ?3)
-             RETURNING seq, attempts, since_ms, passed",
+             RETURNING seq, attempts, since_ms, passed, lane",
         )?;
-        let rows: Vec<(i64, Was)> = find
+        let rows: Vec<(i64, Was, i64)> = find
             .query_map((sender.0, end, SLICE), |row| {
                 let was = Was {
                     attempts: row.get(1)?,
@@ -40,10 +42,11 @@ pub(super) fn close_slice(engine: &mut Engine, sender: SenderKey, end: i64) -> R
                     passed: row.get(3)?,
                     moved: true,
                 };
-                Ok((row.get(0)?, was))
+                Ok((row.get(0)?, was, row.get(4)?))
             })?
             .collect::<rusqlite::Result<_>>()?;
-        for (seq, was) in &rows {
+        let mut leave = conn.prepare_cached("DELETE FROM lanes WHERE sender = ?1 AND lane = ?2 AND seq = ?3")?;
+        for (seq, was, lane) in &rows {
             let dead = Dead {
                 reason: DeadReason::Deleted.as_str(),
                 detail: "its sender was deleted",
@@ -51,12 +54,8 @@ pub(super) fn close_slice(engine: &mut Engine, sender: SenderKey, end: i64) -> R
                 attempts: was.attempts,
             };
             kill(conn, sender, *seq, &dead, was, staged)?;
+            leave.execute((sender.0, lane, seq))?;
         }
-        conn.prepare_cached(
-            "DELETE FROM lanes WHERE sender = ?1 AND NOT EXISTS
-            (SELECT 1 FROM owed WHERE owed.seq = lanes.seq AND owed.sender = ?1)",
-        )?
-        .execute([sender.0])?;
         staged.owed(sender, -count(rows.len()));
         Ok(rows.len() as u64)
     })

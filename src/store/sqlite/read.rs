@@ -14,8 +14,8 @@ use super::shared::Counts;
 use crate::clock;
 use crate::event::Name;
 use crate::store::{
-    DeadLetter, DeadQuery, EventQuery, EventRow, Generation, Listing, LogEntry, LogQuery, Page, Result, SenderKey,
-    SenderRow, StoreError, delivery_id,
+    DeadLetter, DeadQuery, EventQuery, EventRow, Generation, Listing, LogEntry, LogQuery, PAGE_BYTES, Page, Result,
+    SenderKey, SenderRow, StoreError, delivery_id,
 };
 
 /// Rows that one page looks at.
@@ -369,7 +369,7 @@ pub(super) fn events(conn: &Connection, query: &EventQuery) -> Result<Listing<Ev
             && query.since_ms.is_none_or(|since_ms| stored.at_ms >= since_ms)
     };
     let mut items = Vec::new();
-    let (mut looked, mut last) = (0, None);
+    let (mut looked, mut bytes, mut last) = (0, 0, None);
     // Says whether to go on.
     let mut look = |seq: i64, stored: Stored| -> Result<bool> {
         if items.len() == limit {
@@ -378,9 +378,10 @@ pub(super) fn events(conn: &Connection, query: &EventQuery) -> Result<Listing<Ev
         looked += 1;
         last = Some(seq);
         if wanted(&stored) {
+            bytes += stored.event.data.get().len();
             items.push(event_row(conn, seq, stored)?);
         }
-        Ok(looked < looked_at)
+        Ok(looked < looked_at && bytes < PAGE_BYTES)
     };
     let log = Log::default();
     let more = if query.undelivered {

@@ -246,6 +246,7 @@ async fn a_snapshot_taken_while_writing_has_all_that_was_answered() {
             sender,
             now_ms: T0,
             limit: 1024,
+            bytes: usize::MAX,
             ordering: Ordering::None,
         };
         assert_eq!(copy.claim(claim).await.unwrap().len() as u64, owed);

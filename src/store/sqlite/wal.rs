@@ -5,8 +5,8 @@
 //! alone: where more than one transaction lies behind the first wrong frame, the log was damaged after it had been synced.
 //! Its form: <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
 
 use super::failure::Context;
@@ -16,11 +16,11 @@ use crate::store::{Result, StoreError};
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 
-/// Refuses a log that was damaged after it had been written.
+/// Refuses a log that was damaged after it had been written. Holds one frame at a time, however long the log is.
 pub(super) fn check(directory: &Path) -> Result<()> {
     let path = directory.join(format!("{}-wal", schema::FILE));
-    let read = || match fs::read(&path) {
-        Ok(bytes) => Ok(damage(&bytes)),
+    let read = || match File::open(&path).and_then(|log| damage(&mut BufReader::new(log))) {
+        Ok(good) => Ok(good),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).context(&path),
     };
@@ -59,40 +59,55 @@ fn number(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte))
 }
 
+/// Fills the buffer; `false`: there is less left.
+fn fill(log: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
+    match log.read_exact(buffer) {
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+        filled => filled.map(|()| true),
+    }
+}
+
 /// How many bytes of a log are good, where it was damaged after it had been synced.
-fn damage(log: &[u8]) -> Option<usize> {
-    let header = log.get(..HEADER)?;
-    let word = match number(&header[..4]) {
-        0x377f_0682 => u32::from_le_bytes,
+fn damage(log: &mut impl Read) -> io::Result<Option<usize>> {
+    let mut header = [0; HEADER];
+    if !fill(log, &mut header)? {
+        return Ok(None);
+    }
+    let word: fn([u8; 4]) -> u32 = match number(&header[..4]) {
         0x377f_0683 => u32::from_be_bytes,
-        _ => return (log.len() > HEADER).then_some(0),
+        _ => u32::from_le_bytes,
     };
-    let page = usize::try_from(number(&header[8..12]))
-        .ok()
-        .filter(|page| (512..=65536).contains(page));
-    let (Some(page), true) = (page, Sum(0, 0).over(&header[..24], word) == Sum::stored(&header[24..])) else {
-        return (log.len() > HEADER).then_some(0);
-    };
+    let page = usize::try_from(number(&header[8..12])).unwrap_or_default();
+    let right = matches!(number(&header[..4]), 0x377f_0682 | 0x377f_0683)
+        && (512..=65536).contains(&page)
+        && Sum(0, 0).over(&header[..24], word) == Sum::stored(&header[24..]);
+    if !right {
+        // A log that has a header alone was only just begun.
+        return Ok(fill(log, &mut [0])?.then_some(0));
+    }
     let salt = &header[16..24];
     let mut sum = Sum::stored(&header[24..]);
     let mut bad = None;
     // Ends of transactions from the first wrong frame on.
     let mut behind = 0;
-    for (number_of, frame) in log[HEADER..].chunks_exact(FRAME_HEADER + page).enumerate() {
+    let mut frame = vec![0; FRAME_HEADER + page];
+    let mut at = HEADER;
+    while fill(log, &mut frame)? {
         let (head, data) = frame.split_at(FRAME_HEADER);
         let ours = &head[8..16] == salt;
         let right = ours && sum.over(&head[..8], word).over(data, word) == Sum::stored(&head[16..]);
         let ends = number(&head[4..8]) > 0;
         if !right && bad.is_none() {
-            bad = Some(HEADER + number_of * (FRAME_HEADER + page));
+            bad = Some(at);
             behind += usize::from(ours && ends);
         } else if right && bad.is_some() {
             behind += usize::from(ends);
         }
         // Each frame is summed up from what the one before says of itself.
         sum = Sum::stored(&head[16..]);
+        at += frame.len();
     }
-    bad.filter(|_| behind > 1)
+    Ok(bad.filter(|_| behind > 1))
 }
 
 #[cfg(test)]
@@ -100,6 +115,10 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
+
+    fn damage(mut log: &[u8]) -> Option<usize> {
+        super::damage(&mut log).unwrap()
+    }
 
     /// A log of twenty transactions.
     fn log() -> Vec<u8> {
@@ -112,7 +131,7 @@ mod tests {
             conn.execute("INSERT INTO a VALUES(?1)", [format!("{n}{}", "x".repeat(6000))])
                 .unwrap();
         }
-        fs::read(dir.path().join("store.db-wal")).unwrap()
+        std::fs::read(dir.path().join("store.db-wal")).unwrap()
     }
 
     #[test]

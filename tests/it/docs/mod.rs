@@ -1,5 +1,6 @@
 //! What the documentation says is true: the reference is the code's, and every snippet and link works.
 
+mod limits;
 mod platforms;
 mod receivers;
 mod reference;
