@@ -13,6 +13,7 @@ use super::prepared::PreparedSender;
 use super::rate::Bucket;
 use super::status::{Figures, SenderState, SenderStatus, micros};
 use super::verdict::{Verdict, judge};
+use crate::document::settings::Outbound;
 use crate::event::Name;
 use crate::store::{Attempt, DeadReason, Outcome, Owed, SenderKey, Settlement};
 
@@ -283,15 +284,10 @@ impl State {
         } = landed;
         let settings = &sender.settings;
         let verdict = judge(answer, settings);
-        let number = owed.attempts.saturating_add(1);
-        let detail = answer.failure.as_ref().map(|failure| failure.detail.clone());
-        let said = || detail.clone().unwrap_or_default();
         // What the sender has left, an endpoint or a template, says nothing of what it has now.
         let current = self.sender.as_ref().is_some_and(|now| Arc::ptr_eq(now, sender));
         // Of what could not be made nothing was sent: that is no attempt, and says nothing about the endpoint.
         let sent = verdict != Verdict::Unsendable;
-        let mut news = None;
-
         if sent {
             self.count(verdict, answer);
         }
@@ -299,62 +295,31 @@ impl State {
         if let Some(wait) = wait {
             self.floor_ms = self.floor_ms(now_ms).max(now_ms.saturating_add(millis(wait)));
         }
-        match verdict {
-            Verdict::Delivered => {
-                self.breaker.succeeded();
-                if std::mem::take(&mut self.failing) {
-                    news = Some(News::Recovered);
-                }
-            }
-            Verdict::NotCharged | Verdict::Unsendable => {
-                if *probe {
-                    self.breaker.probe_undecided();
-                }
-            }
-            Verdict::Retry | Verdict::Final | Verdict::Suspend | Verdict::Broken => {
-                let opened = self.breaker.failed(settings.breaker.as_ref(), *probe, now_ms);
-                if !self.failing && (opened || self.breaker.in_a_row() >= FAILING) {
-                    self.failing = true;
-                    news = Some(News::Failing);
-                }
-            }
+        let mut news = self.learn(verdict, settings, *probe, now_ms);
+        if verdict == Verdict::Suspend && current && self.suspended.is_none() {
+            let reason = suspending(landed);
+            self.suspended = Some(reason.as_str().into());
+            self.suspension_unsaved = true;
+            news = Some(News::Suspended(reason));
         }
 
+        let detail = answer.failure.as_ref().map(|failure| failure.detail.clone());
+        let dead = |reason| Outcome::Dead {
+            reason,
+            detail: detail.clone().unwrap_or_default(),
+        };
+        let number = owed.attempts.saturating_add(1);
         let outcome = match verdict {
             Verdict::Delivered => Outcome::Delivered,
-            Verdict::Final => Outcome::Dead {
-                reason: DeadReason::Status,
-                detail: said(),
-            },
-            Verdict::Broken => Outcome::Dead {
-                reason: DeadReason::Internal,
-                detail: said(),
-            },
-            Verdict::Unsendable if !current => Outcome::Postpone { due_ms: now_ms },
-            Verdict::Unsendable => Outcome::Dead {
-                reason: DeadReason::Template,
-                detail: said(),
-            },
-            Verdict::Suspend => {
-                let reason = match answer.status {
-                    Some(status) if status != 410 => format!("the endpoint answered {} to {}", said(), owed.event.id),
-                    _ => format!("the endpoint answered 410 to {}", owed.event.id),
-                };
-                if current && self.suspended.is_none() {
-                    self.suspended = Some(reason.as_str().into());
-                    self.suspension_unsaved = true;
-                    news = Some(News::Suspended(reason));
-                }
-                Outcome::Postpone { due_ms: now_ms }
-            }
+            Verdict::Final => dead(DeadReason::Status),
+            Verdict::Broken => dead(DeadReason::Internal),
+            Verdict::Unsendable if current => dead(DeadReason::Template),
+            Verdict::Unsendable | Verdict::Suspend => Outcome::Postpone { due_ms: now_ms },
             Verdict::NotCharged => Outcome::Postpone {
                 due_ms: self.postponed(answer, settings.jitter, now_ms, rng),
             },
             Verdict::Retry => match backoff::delay(&settings.schedule, number, settings.max_retry_delay) {
-                None => Outcome::Dead {
-                    reason: DeadReason::Exhausted,
-                    detail: said(),
-                },
+                None => dead(DeadReason::Exhausted),
                 Some(delay) => {
                     let delay = backoff::jittered(delay, settings.jitter, rng);
                     let floor = wait.map_or(Duration::ZERO, |wait| backoff::jittered_up(wait, settings.jitter, rng));
@@ -386,6 +351,29 @@ impl State {
             outcome,
         };
         (settlement, news)
+    }
+
+    /// What an attempt says of the endpoint: to the breaker, and to those who watch.
+    fn learn(&mut self, verdict: Verdict, settings: &Outbound, probe: bool, now_ms: i64) -> Option<News> {
+        match verdict {
+            Verdict::Delivered => {
+                self.breaker.succeeded();
+                return std::mem::take(&mut self.failing).then_some(News::Recovered);
+            }
+            Verdict::NotCharged | Verdict::Unsendable => {
+                if probe {
+                    self.breaker.probe_undecided();
+                }
+            }
+            Verdict::Retry | Verdict::Final | Verdict::Suspend | Verdict::Broken => {
+                let opened = self.breaker.failed(settings.breaker.as_ref(), probe, now_ms);
+                if !self.failing && (opened || self.breaker.in_a_row() >= FAILING) {
+                    self.failing = true;
+                    return Some(News::Failing);
+                }
+            }
+        }
+        None
     }
 
     /// When a delivery whose attempt was not charged is due again; a lack of sockets parks the whole sender.
@@ -422,6 +410,16 @@ impl State {
             figures.failed += 1;
             figures.last_error = answer.failure.as_ref().map(|failure| failure.class.as_str());
         }
+    }
+}
+
+/// Why an answer suspends its sender.
+fn suspending(landed: &Landed) -> String {
+    let (answer, event) = (&landed.answer, &landed.owed.event.id);
+    let failure = answer.failure.as_ref().map_or("", |failure| &failure.detail);
+    match answer.status {
+        Some(status) if status != 410 => format!("the endpoint answered {failure} to {event}"),
+        _ => format!("the endpoint answered 410 to {event}"),
     }
 }
 

@@ -171,76 +171,8 @@ impl Core {
         if !allow_deletes && let Some(held) = plan::held(&observed, &plan, max_delete(&view.desired)) {
             return Err(Rejected::Held(held));
         }
-        if plan
-            .changes
-            .iter()
-            .any(|change| change.address == Address::Store && moves_the_store(change))
-        {
-            let message = "`store.path` and `store.engine` cannot change while the gateway runs: stop it, move the directory, start it again";
-            return Err(Rejected::Prepare(vec![Problem::new(
-                &Address::Store,
-                reasons::PREPARE_FAILED,
-                message,
-            )]));
-        }
-        let mut put: BTreeSet<Address> = plan
-            .changes
-            .iter()
-            .filter(|c| c.action != plan::Action::Delete)
-            .map(|c| c.address.clone())
-            .collect();
-        // What is degraded is tried again, and fails nothing but itself; a changed one has to hold.
-        let lenient: BTreeSet<Address> = view
-            .degraded
-            .keys()
-            .filter(|a| desired.resources.contains_key(*a) && !put.contains(*a))
-            .cloned()
-            .collect();
-        put.extend(lenient.iter().cloned());
-        for (address, _) in &unseen {
-            put.remove(address);
-        }
-        let remove = plan
-            .changes
-            .iter()
-            .filter(|c| c.action == plan::Action::Delete)
-            .filter_map(|c| {
-                view.desired
-                    .resources
-                    .get(&c.address)
-                    .map(|resource| (c.address.clone(), resource))
-            })
-            .collect();
-        let request = prepare::Request {
-            desired: &desired,
-            put,
-            remove,
-            lookup: &*lookup,
-            lenient,
-            public: standing(
-                self.running
-                    .public
-                    .as_ref()
-                    .map(|(serving, settings)| (serving, &settings.listen)),
-            ),
-            admin: standing(
-                self.running
-                    .admin
-                    .as_ref()
-                    .map(|(serving, settings)| (serving, &settings.listen)),
-            ),
-        };
-        let mut prepared =
-            block_in_place(|| prepare::prepare(&request, &self.running.routes, &self.running.dispatcher))
-                .map_err(Rejected::Prepare)?;
-        // A renamed route is put under its new name: the old one goes in the same step.
-        let renamed = plan
-            .changes
-            .iter()
-            .filter(|change| matches!(change.address, Address::Inbound(_)));
-        prepared
-            .routes
-            .extend(renamed.filter_map(|change| change.previous.clone().map(RouteChange::Remove)));
+        keeps_the_store(&plan)?;
+        let prepared = block_in_place(|| self.prepare(&view, &desired, &plan, &*lookup, &unseen))?;
         Ok((
             Checked {
                 desired,
@@ -252,6 +184,58 @@ impl Core {
             },
             diagnostics,
         ))
+    }
+
+    /// Prepares what changes, but for what cannot be looked up.
+    fn prepare(
+        &self,
+        view: &View,
+        desired: &Desired,
+        plan: &Plan,
+        lookup: &dyn Lookup,
+        unseen: &[(Address, String)],
+    ) -> Result<Prepared, Rejected> {
+        let (deleted, kept): (Vec<_>, Vec<_>) = plan
+            .changes
+            .iter()
+            .partition(|change| change.action == plan::Action::Delete);
+        let mut put: BTreeSet<Address> = kept.iter().map(|change| change.address.clone()).collect();
+        // What is degraded is tried again, and fails nothing but itself; a changed one has to hold.
+        let lenient: BTreeSet<Address> = view
+            .degraded
+            .keys()
+            .filter(|a| desired.resources.contains_key(*a) && !put.contains(*a))
+            .cloned()
+            .collect();
+        put.extend(lenient.iter().cloned());
+        for (address, _) in unseen {
+            put.remove(address);
+        }
+        let runs = &view.desired.resources;
+        let remove = deleted
+            .iter()
+            .filter_map(|change| Some((change.address.clone(), runs.get(&change.address)?)))
+            .collect();
+        let Running { public, admin, .. } = &self.running;
+        let request = prepare::Request {
+            desired,
+            put,
+            remove,
+            lookup,
+            lenient,
+            public: standing(public.as_ref().map(|(serving, settings)| (serving, &settings.listen))),
+            admin: standing(admin.as_ref().map(|(serving, settings)| (serving, &settings.listen))),
+        };
+        let mut prepared =
+            prepare::prepare(&request, &self.running.routes, &self.running.dispatcher).map_err(Rejected::Prepare)?;
+        // A renamed route is put under its new name: the old one goes in the same step.
+        let renamed = kept
+            .iter()
+            .filter(|change| matches!(change.address, Address::Inbound(_)));
+        prepared
+            .routes
+            .extend(renamed.filter_map(|change| change.previous.clone().map(RouteChange::Remove)));
+        Ok(prepared)
     }
 
     pub(super) async fn reconcile(&mut self, proposal: Proposal) -> Result<Outcome, Rejected> {
@@ -462,11 +446,19 @@ pub(super) fn debounce(desired: &Desired) -> Duration {
     }
 }
 
-fn moves_the_store(change: &plan::Change) -> bool {
-    change
-        .fields
+/// Where the events lie is settled at the start.
+fn keeps_the_store(plan: &Plan) -> Result<(), Rejected> {
+    let mut fields = plan
+        .changes
         .iter()
-        .any(|field| matches!(field.path.as_str(), "path" | "engine"))
+        .filter(|change| change.address == Address::Store)
+        .flat_map(|change| &change.fields);
+    if !fields.any(|field| matches!(field.path.as_str(), "path" | "engine")) {
+        return Ok(());
+    }
+    let message = "`store.path` and `store.engine` cannot change while the gateway runs: stop it, move the directory, start it again";
+    let problem = Problem::new(&Address::Store, reasons::PREPARE_FAILED, message);
+    Err(Rejected::Prepare(vec![problem]))
 }
 
 pub(super) fn sender_changes(parts: &[SenderPart], changed: bool) -> Vec<store::SenderChange> {

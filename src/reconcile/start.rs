@@ -10,19 +10,19 @@ use tokio::task::{JoinSet, block_in_place};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, Timestamp};
 use crate::document::{Address, Desired, Diagnostic};
 use crate::environment::Environment;
 use crate::event::Name;
 use crate::inbound::Routes;
 use crate::outbound::Dispatcher;
 use crate::plan::{self, Fingerprints, Observed};
-use crate::store::{self, Cause, Commit, Generation, NewGeneration, SenderKey, Store};
+use crate::store::{self, Cause, Commit, Committed, Generation, NewGeneration, SenderKey, SenderRow, Store};
 
 use super::commit::{AdminHandler, Running};
 use super::condition::{Conditions, reasons, types};
 use super::core::{Core, debounce, is_manual, load, max_delete, sender_changes};
-use super::prepare;
+use super::prepare::{self, Prepared};
 use super::say::errors;
 use super::settle::Settle;
 use super::view::View;
@@ -93,6 +93,48 @@ struct Choice {
     /// `added, changed, replaced, deleted` against the last generation. The plan itself is let go: of a first start it is as
     /// large as the document.
     summary: [u32; 4],
+    /// Why the file's document is not what runs: a reason and a message.
+    instead: Option<(&'static str, String)>,
+    /// The file's document waits for `openclaw apply`.
+    waits: bool,
+    held: Option<plan::Held>,
+}
+
+impl Choice {
+    /// A document that runs as the last generation.
+    fn of(bytes: Vec<u8>, desired: Arc<Desired>) -> Self {
+        Self {
+            bytes,
+            desired,
+            new: false,
+            changed: BTreeSet::new(),
+            summary: [0; 4],
+            instead: None,
+            waits: false,
+            held: None,
+        }
+    }
+
+    fn instead_of(self, reason: &'static str, message: String) -> Self {
+        Self {
+            instead: Some((reason, message)),
+            ..self
+        }
+    }
+
+    /// The conditions of what runs as this generation.
+    fn conditions(&self, now: Timestamp, generation: u64) -> Conditions {
+        let mut conditions = Conditions::default();
+        let mut set =
+            |kind, holds, reason, message: &str| conditions.set(kind, holds, reason, message, now, generation);
+        match &self.instead {
+            None => set(types::APPLIED, true, reasons::OK, ""),
+            Some((reason, message)) => set(types::APPLIED, false, *reason, message),
+        }
+        set(types::READY, true, reasons::OK, "");
+        set(types::STORE_PRESSURE, false, reasons::OK, "");
+        conditions
+    }
 }
 
 impl Core {
@@ -103,94 +145,33 @@ impl Core {
     ) -> Result<(Self, Reconciler), StartError> {
         let now = start.clock.now();
         let last = start.store.last_generation().await?;
-        let mut conditions = Conditions::default();
-        let mut waiting = None;
         let seen = match &start.file {
             Ok((bytes, _)) => fingerprint::sha256(bytes),
             Err(Broken::Invalid { sha256, .. }) => sha256.clone(),
             Err(Broken::Unreadable(_)) => String::new(),
         };
-        let (choice, held) = choose(&start, last.as_ref(), &mut conditions, &mut waiting)?;
-
-        let environment = Environment::beside(&start.path).with_providers(&choice.desired.providers);
-        let before = last
-            .as_ref()
-            .map(|(generation, _)| generation.fingerprints.clone())
-            .unwrap_or_default();
-        let fingerprints =
-            block_in_place(|| fingerprint::all(&choice.desired, &environment, &start.store.fingerprint_key(), &before));
-        let lenient = choice
-            .desired
-            .resources
-            .keys()
-            .filter(|address| matches!(address, Address::Inbound(_) | Address::Outbound(_)))
-            .cloned()
-            .collect();
-        let request = prepare::Request {
-            desired: &choice.desired,
-            put: choice.desired.resources.keys().cloned().collect(),
-            remove: Vec::new(),
-            lookup: &environment,
-            lenient,
-            public: None,
-            admin: None,
-        };
-        let prepared = block_in_place(|| prepare::prepare(&request, &start.routes, &start.dispatcher))
-            .map_err(StartError::Prepare)?;
-
-        let generation = choice.new.then(|| NewGeneration {
-            base: last.as_ref().map_or(0, |(generation, _)| generation.number),
-            document: choice.bytes.clone(),
-            format: start.format.extension().to_owned(),
-            sha256: fingerprint::sha256(&choice.bytes),
-            cause: Cause::Start,
-            who: None,
-            git_commit: start.git_commit.clone(),
-            summary: choice.summary,
-            fingerprints: fingerprints.clone(),
-        });
-        let known = start.store.senders().await?;
-        let mut changes = sender_changes(&prepared.senders, choice.new);
-        let gone = known.iter().filter(|row| {
-            row.removed_ms.is_none()
-                && !choice
-                    .desired
-                    .resources
-                    .contains_key(&Address::Outbound(row.name.clone()))
-        });
-        // After the puts: one that a put has renamed has its old name no more, and stays.
-        changes.extend(gone.map(|row| store::SenderChange::Remove { name: row.name.clone() }));
-        let committed = start
-            .store
-            .commit(Commit {
-                generation,
-                senders: changes,
-                now_ms: start.clock.now_ms(),
-            })
-            .await?;
+        let choice = choose(&start, last.as_ref())?;
+        let last = last.map(|(generation, _)| generation);
+        let (prepared, fingerprints) = block_in_place(|| prepare_all(&start, &choice, last.as_ref()))?;
+        let mut standing = start.store.senders().await?;
+        let committed = commit(&start, &choice, &prepared, &fingerprints, last.as_ref(), &standing).await?;
         let keys: HashMap<Name, SenderKey> = committed.keys.into_iter().collect();
-        let generation = committed.generation.or(last.map(|(generation, _)| generation));
+        let generation = committed.generation.or(last);
         let mut generation = generation.expect("the first start makes a generation");
         generation.fingerprints.clear();
-        // Whoever was deleted while nothing ran, or was still draining, has no settings any more to deliver with.
-        for row in start
-            .store
-            .senders()
-            .await?
-            .into_iter()
-            .filter(|row| row.removed_ms.is_some())
-        {
-            start.store.close_sender(row.key).await?;
+        for key in choice.changed.iter().filter_map(|name| keys.get(name)) {
+            let row = standing.iter_mut().find(|row| row.key == *key);
+            if row.and_then(|row| row.suspended.take()).is_some() {
+                start.store.set_suspended(*key, None).await?;
+            }
         }
 
-        conditions.set(types::READY, true, reasons::OK, "", now, generation.number);
-        conditions.set(types::STORE_PRESSURE, false, reasons::OK, "", now, generation.number);
+        let conditions = choice.conditions(now, generation.number);
         let degraded = prepared.degraded.clone();
         for problem in degraded.values() {
             warn!(address = %problem.address, reason = problem.reason, "degraded: {}", problem.message);
         }
-        let notice = start_notice(choice.new, &generation, &seen, &conditions, held.as_ref());
-        if let Some(notice) = notice {
+        if let Some(notice) = start_notice(&choice, &generation, &seen) {
             // The channel is new: there is room.
             let _ = start.notices.try_send(notice);
         }
@@ -204,8 +185,8 @@ impl Core {
             conditions,
             degraded: Arc::new(degraded),
             keys: Arc::new(keys.clone()),
-            held: held.map(Arc::new),
-            waiting,
+            held: choice.held.map(Arc::new),
+            waiting: choice.waits.then(|| seen.clone()),
             public: String::new(),
             admin: String::new(),
             started: now,
@@ -226,16 +207,10 @@ impl Core {
             retiring: JoinSet::new(),
             stopping: CancellationToken::new(),
         };
-        let mut standing: HashMap<SenderKey, (Option<String>, bool)> = known
+        let standing: HashMap<SenderKey, (Option<String>, bool)> = standing
             .into_iter()
             .map(|row| (row.key, (row.suspended, row.owed > 0)))
             .collect();
-        for key in choice.changed.iter().filter_map(|name| keys.get(name)) {
-            if let Some((suspended, _)) = standing.get_mut(key).filter(|(suspended, _)| suspended.is_some()) {
-                *suspended = None;
-                start.store.set_suspended(*key, None).await?;
-            }
-        }
         running.commit(prepared, &keys, &|key| standing.get(&key).cloned().unwrap_or_default());
         let mut core = Self {
             watched: WatchedFiles::of(&start.path, &choice.desired),
@@ -255,18 +230,85 @@ impl Core {
     }
 }
 
+/// Prepares every resource; a webhook that cannot be is degraded by itself.
+fn prepare_all(
+    start: &Start,
+    choice: &Choice,
+    last: Option<&Generation>,
+) -> Result<(Prepared, Fingerprints), StartError> {
+    let environment = Environment::beside(&start.path).with_providers(&choice.desired.providers);
+    let before = last
+        .map(|generation| generation.fingerprints.clone())
+        .unwrap_or_default();
+    let fingerprints = fingerprint::all(&choice.desired, &environment, &start.store.fingerprint_key(), &before);
+    let addresses = choice.desired.resources.keys();
+    let webhooks = addresses
+        .clone()
+        .filter(|address| matches!(address, Address::Inbound(_) | Address::Outbound(_)));
+    let request = prepare::Request {
+        desired: &choice.desired,
+        put: addresses.cloned().collect(),
+        remove: Vec::new(),
+        lookup: &environment,
+        lenient: webhooks.cloned().collect(),
+        public: None,
+        admin: None,
+    };
+    let prepared = prepare::prepare(&request, &start.routes, &start.dispatcher).map_err(StartError::Prepare)?;
+    Ok((prepared, fingerprints))
+}
+
+/// Makes the generation and its senders durable, and ends those that have no entry any more.
+async fn commit(
+    start: &Start,
+    choice: &Choice,
+    prepared: &Prepared,
+    fingerprints: &Fingerprints,
+    last: Option<&Generation>,
+    known: &[SenderRow],
+) -> Result<Committed, StartError> {
+    let generation = choice.new.then(|| NewGeneration {
+        base: last.map_or(0, |generation| generation.number),
+        document: choice.bytes.clone(),
+        format: start.format.extension().to_owned(),
+        sha256: fingerprint::sha256(&choice.bytes),
+        cause: Cause::Start,
+        who: None,
+        git_commit: start.git_commit.clone(),
+        summary: choice.summary,
+        fingerprints: fingerprints.clone(),
+    });
+    let mut senders = sender_changes(&prepared.senders, choice.new);
+    let has_entry = |name: &Name| choice.desired.resources.contains_key(&Address::Outbound(name.clone()));
+    let gone = known
+        .iter()
+        .filter(|row| row.removed_ms.is_none() && !has_entry(&row.name));
+    // After the puts: one that a put has renamed has its old name no more, and stays.
+    senders.extend(gone.map(|row| store::SenderChange::Remove { name: row.name.clone() }));
+    let now_ms = start.clock.now_ms();
+    let committed = start
+        .store
+        .commit(Commit {
+            generation,
+            senders,
+            now_ms,
+        })
+        .await?;
+    // Whoever was deleted while nothing ran, or was still draining, has no settings any more to deliver with.
+    let senders = start.store.senders().await?;
+    for row in senders.iter().filter(|row| row.removed_ms.is_some()) {
+        start.store.close_sender(row.key).await?;
+    }
+    Ok(committed)
+}
+
 /// What a start tells: a new document, or why the file's does not run. One that waits for `openclaw apply` is no news.
-fn start_notice(
-    new: bool,
-    generation: &Generation,
-    seen: &str,
-    conditions: &Conditions,
-    held: Option<&plan::Held>,
-) -> Option<Notice> {
-    if new {
+fn start_notice(choice: &Choice, generation: &Generation, seen: &str) -> Option<Notice> {
+    if choice.new {
         return Some(Notice::Applied(Box::new(generation.clone())));
     }
-    if let Some(held) = held {
+    let (reason, message) = choice.instead.clone()?;
+    if let Some(held) = &choice.held {
         return Some(Notice::Held {
             generation: generation.number,
             sha256: seen.to_owned(),
@@ -274,53 +316,31 @@ fn start_notice(
             reasons: held.reasons.clone(),
         });
     }
-    let applied = conditions.get(types::APPLIED)?;
-    let reason = [reasons::DOCUMENT_INVALID, reasons::DOCUMENT_MISSING]
-        .into_iter()
-        .find(|reason| applied.reason == *reason)?;
-    Some(Notice::Rejected {
+    (!choice.waits).then(|| Notice::Rejected {
         generation: generation.number,
         sha256: seen.to_owned(),
         cause: Cause::Start,
         reason,
-        message: applied.message.clone(),
+        message,
     })
 }
 
-fn choose(
-    start: &Start,
-    last: Option<&(Generation, Vec<u8>)>,
-    conditions: &mut Conditions,
-    waiting: &mut Option<String>,
-) -> Result<(Choice, Option<plan::Held>), StartError> {
-    let now = start.clock.now();
+fn choose(start: &Start, last: Option<&(Generation, Vec<u8>)>) -> Result<Choice, StartError> {
     let Some((generation, bytes)) = last else {
         let (bytes, desired) = start.file.clone().map_err(StartError::Broken)?;
         let plan = plan::diff(&Observed::default(), &desired, &Fingerprints::default());
-        conditions.set(types::APPLIED, true, reasons::OK, "", now, 1);
-        return Ok((
-            Choice {
-                bytes,
-                desired,
-                new: true,
-                changed: BTreeSet::new(),
-                summary: plan.summary().counts(),
-            },
-            None,
-        ));
+        return Ok(Choice {
+            summary: plan.summary().counts(),
+            new: true,
+            ..Choice::of(bytes, desired)
+        });
     };
     let last_good = || {
         let format = DocumentFormat::of_extension(&generation.format);
         let file = start.file.as_ref().ok().map(|(file, desired)| (&**file, &**desired));
         let (desired, _) =
             load(&start.path, format, bytes, file).map_err(|found| StartError::LastGood(generation.number, found))?;
-        Ok::<_, StartError>(Choice {
-            bytes: bytes.clone(),
-            desired: Arc::new(desired),
-            new: false,
-            changed: BTreeSet::new(),
-            summary: [0; 4],
-        })
+        Ok::<_, StartError>(Choice::of(bytes.clone(), Arc::new(desired)))
     };
     let (file, desired) = match &start.file {
         Ok((file, desired)) => (file, desired),
@@ -330,21 +350,12 @@ fn choose(
                 generation = generation.number,
                 "the document cannot be used, the last applied one runs: {message}"
             );
-            conditions.set(types::APPLIED, false, reason, message, now, generation.number);
-            return Ok((last_good()?, None));
+            return Ok(last_good()?.instead_of(reason, message));
         }
     };
-    let sha256 = fingerprint::sha256(file);
-    if sha256 == generation.sha256 {
-        conditions.set(types::APPLIED, true, reasons::OK, "", now, generation.number);
-        let choice = Choice {
-            bytes: file.clone(),
-            desired: desired.clone(),
-            new: false,
-            changed: BTreeSet::new(),
-            summary: [0; 4],
-        };
-        return Ok((choice, None));
+    let of_file = Choice::of(file.clone(), desired.clone());
+    if fingerprint::sha256(file) == generation.sha256 {
+        return Ok(of_file);
     }
     let before = last_good()?;
     let observed = Observed {
@@ -356,20 +367,12 @@ fn choose(
     };
     let plan = plan::diff(&observed, desired, &generation.fingerprints);
     if is_manual(&before.desired) {
-        info!(
-            generation = generation.number,
-            "the document waits for `openclaw apply` (reconcile.mode is manual)"
-        );
-        conditions.set(
-            types::APPLIED,
-            false,
-            reasons::PENDING,
-            "the document waits for `openclaw apply`",
-            now,
-            generation.number,
-        );
-        *waiting = Some(sha256);
-        return Ok((before, None));
+        let message = "the document waits for `openclaw apply`";
+        info!(generation = generation.number, "{message} (reconcile.mode is manual)");
+        return Ok(Choice {
+            waits: true,
+            ..before.instead_of(reasons::PENDING, message.to_owned())
+        });
     }
     if let Some(held) = plan::held(&observed, &plan, max_delete(&before.desired)) {
         error!(
@@ -377,28 +380,18 @@ fn choose(
             "the document is held: {}",
             held.reasons.join("; ")
         );
-        conditions.set(
-            types::APPLIED,
-            false,
-            reasons::HELD,
-            held.reasons.join("\n"),
-            now,
-            generation.number,
-        );
-        *waiting = Some(sha256);
-        return Ok((before, Some(held)));
+        return Ok(Choice {
+            waits: true,
+            held: Some(held.clone()),
+            ..before.instead_of(reasons::HELD, held.reasons.join("\n"))
+        });
     }
-    conditions.set(types::APPLIED, true, reasons::OK, "", now, generation.number + 1);
-    Ok((
-        Choice {
-            bytes: file.clone(),
-            desired: desired.clone(),
-            new: true,
-            changed: changed_senders(&plan),
-            summary: plan.summary().counts(),
-        },
-        None,
-    ))
+    Ok(Choice {
+        new: true,
+        changed: changed_senders(&plan),
+        summary: plan.summary().counts(),
+        ..of_file
+    })
 }
 
 fn changed_senders(plan: &plan::Plan) -> BTreeSet<Name> {
