@@ -105,7 +105,8 @@ pub trait Store: Send + Sync + 'static {
     /// (or in the claim's order).
     async fn claim(&self, claim: Claim) -> Result<Vec<Owed>>;
 
-    /// When the sender's next unclaimed delivery is due; `None`: it is owed nothing that is not claimed.
+    /// When the sender's next unclaimed delivery is due; 0: one was never put off, and is due whatever the clock shows; `None`:
+    /// it is owed nothing that is not claimed.
     async fn next_due(&self, sender: SenderKey) -> Result<Option<i64>>;
 
     /// Records outcomes: the attempt's log entry and what becomes of the delivery, in one durable write.

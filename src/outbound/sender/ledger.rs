@@ -144,8 +144,11 @@ impl Hands {
             self.shared.timer(&self.slot, &mut state, due_ms);
         }
         let ordering = state.sender.as_ref().map(|sender| sender.settings.ordering);
-        // The next of its lane may come now.
-        self.more |= ordering != Some(Ordering::None);
+        if ordering != Some(Ordering::None) {
+            // The next of its lane may come now, which a claim that is under way may have been too early for.
+            self.more = true;
+            self.woken_since = true;
+        }
         false
     }
 

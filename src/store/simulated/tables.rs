@@ -248,7 +248,10 @@ impl Tables {
             return None;
         }
         let heads = self.heads(sender, ordering).into_iter();
-        heads.filter(|(seq, _)| !claimed(*seq)).map(|(_, row)| row.due()).min()
+        heads
+            .filter(|(seq, _)| !claimed(*seq))
+            .map(|(_, row)| row.due_ms.unwrap_or(0))
+            .min()
     }
 
     pub(super) fn settle(&mut self, settlement: Settlement, now_ms: i64) {

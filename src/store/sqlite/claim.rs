@@ -45,25 +45,24 @@ pub(super) fn next_due(engine: &mut Engine, key: SenderKey) -> Result<Option<i64
     let claimed = engine.claims.get(&key).unwrap_or(&none);
     match engine.senders.get(key).map_or(Ordering::None, |s| s.ordering) {
         Ordering::None => {
-            let fresh = match fresh(&engine.conn, key, claimed, 1)?.first() {
-                Some(seq) => Some(owed_row(&engine.conn, key, *seq)?.since_ms),
-                None => None,
-            };
+            if !fresh(&engine.conn, key, claimed, 1)?.is_empty() {
+                return Ok(Some(0));
+            }
             let moved = moved(&engine.conn, key, claimed, i64::MAX, 1)?;
-            Ok(fresh.into_iter().chain(moved.first().map(|(due_ms, _)| *due_ms)).min())
+            Ok(moved.first().map(|(due_ms, _)| *due_ms))
         }
         Ordering::Fifo if !claimed.is_empty() => Ok(None),
         Ordering::Fifo => {
             let Some(seq) = head(&engine.conn, key)? else {
                 return Ok(None);
             };
-            Ok(Some(owed_row(&engine.conn, key, seq)?.due()))
+            Ok(Some(owed_row(&engine.conn, key, seq)?.due_ms))
         }
         Ordering::Session => {
             let (heads, complete) = lane_heads(&engine.conn, key, i64::MIN, claimed, |_| true)?;
             let mut next = None;
             for (_, seq) in heads {
-                let due = owed_row(&engine.conn, key, seq)?.due();
+                let due = owed_row(&engine.conn, key, seq)?.due_ms;
                 next = Some(next.map_or(due, |next: i64| next.min(due)));
             }
             // More lanes than were looked at: another claim goes on with them.
@@ -273,16 +272,11 @@ fn most(limit: usize, claimed: &HashSet<i64>) -> i64 {
 }
 
 struct OwedRow {
+    /// 0: never put off.
     due_ms: i64,
     attempts: u32,
     since_ms: i64,
     passed: bool,
-}
-
-impl OwedRow {
-    fn due(&self) -> i64 {
-        if self.due_ms > 0 { self.due_ms } else { self.since_ms }
-    }
 }
 
 fn owed_row(conn: &Connection, key: SenderKey, seq: i64) -> Result<OwedRow> {
