@@ -1,7 +1,7 @@
 //! The raw request as it is stored: without what proves it.
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 use super::form::Form;
 use super::json::Json;
@@ -46,19 +46,20 @@ impl Redaction {
 
     /// The headers to store. One goes by its name, or where its value, or the last word of it (`Bearer …`), is a secret.
     pub(super) fn headers(&self, headers: &HeaderMap) -> HeaderMap {
-        let mut kept = HeaderMap::with_capacity(headers.len());
-        for (name, value) in headers {
+        let is_kept = |name: &HeaderName, value: &HeaderValue| {
             let text = value.as_bytes().trim_ascii();
             let last = text.rsplit(u8::is_ascii_whitespace).next().unwrap_or_default();
-            if !NEVER.contains(&name.as_str())
+            !NEVER.contains(&name.as_str())
                 && !self.headers.contains(name)
                 && !any_matches(&self.secrets, text)
                 && !any_matches(&self.secrets, last)
-            {
-                kept.append(name, value.clone());
-            }
+        };
+        // A copy of the whole map hashes no name.
+        if headers.iter().all(|(name, value)| is_kept(name, value)) {
+            return headers.clone();
         }
-        kept
+        let kept = headers.iter().filter(|(name, value)| is_kept(name, value));
+        kept.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// Path and query to store. A parameter goes by its name, or where its value is a secret.

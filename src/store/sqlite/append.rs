@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::keys::{Key, Keys};
 use super::log::Writing;
-use super::row;
+use super::row::{self, Id};
 use super::senders::Senders;
 use super::staged::Staged;
 use crate::event::Event;
@@ -16,10 +16,17 @@ use crate::store::{Append, Appended, RawRequest, Result, RouteNote, SenderKey};
 /// Route notes that are kept: the newest.
 const ROUTE_LOG: i64 = 100_000;
 
+/// An event, and what callers' threads can make of it before the writer's one thread has it.
+struct One {
+    event: Arc<Event>,
+    id: Id,
+    key: Option<Key>,
+}
+
 /// An [`Append`] on its way to the writer.
 pub(super) struct Arrived {
     request: Option<RawRequest>,
-    events: Vec<(Arc<Event>, Option<Key>)>,
+    events: Vec<One>,
     to: Option<SenderKey>,
     now_ms: i64,
     /// About what it holds in memory.
@@ -35,7 +42,11 @@ impl From<Append> for Arrived {
             events: append
                 .events
                 .into_iter()
-                .map(|new| (Arc::new(new.event), new.key.as_ref().map(Key::from)))
+                .map(|new| One {
+                    id: new.event.id.as_str().into(),
+                    key: new.key.as_ref().map(Key::from),
+                    event: Arc::new(new.event),
+                })
                 .collect(),
             to: append.to,
             now_ms: append.now_ms,
@@ -56,15 +67,14 @@ pub(super) struct Within<'a> {
 pub(super) fn append(within: &mut Within<'_>, arrived: &Arrived, staged: &mut Staged) -> Result<Vec<Appended>> {
     let (conn, now_ms) = (within.conn, arrived.now_ms);
     let mut appended = Vec::with_capacity(arrived.events.len());
-    for (event, key) in &arrived.events {
-        let id = event.id.as_str();
+    for One { event, id, key } in &arrived.events {
         let first = match key {
             Some(key) => within.keys.seen(conn, key, id, now_ms)?,
             None => None,
         };
         appended.push(Appended {
             duplicate: first.is_some(),
-            id: first.unwrap_or_else(|| id.into()),
+            id: first.unwrap_or_else(|| event.id.as_str().into()),
         });
     }
     let new = appended.iter().filter(|event| !event.duplicate).count();
@@ -74,13 +84,13 @@ pub(super) fn append(within: &mut Within<'_>, arrived: &Arrived, staged: &mut St
     let place = within.log.begin(conn, arrived.request.as_ref(), new)?;
     let request = place.zip(arrived.request.as_ref());
     let (mut wanting, mut served) = (Vec::new(), HashSet::new());
-    for ((event, key), _) in arrived
+    for (One { event, id, key }, _) in arrived
         .events
         .iter()
         .zip(&appended)
         .filter(|(_, event)| !event.duplicate)
     {
-        let seq = within.log.event(conn, event, now_ms, request, key.as_ref())?;
+        let seq = within.log.event(conn, (event, id), now_ms, request, key.as_ref())?;
         if let Some(key) = arrived.to {
             // Nobody would deliver for a sender that is gone.
             let sender = within.senders.get(key).filter(|sender| sender.removed_ms.is_none());

@@ -130,14 +130,14 @@ impl Keys {
     }
 
     /// The first event's id where the key is there and not expired; else the key is this event's from now on.
-    pub(super) fn seen(&mut self, conn: &Connection, key: &Key, id: &str, now_ms: i64) -> Result<Option<String>> {
+    pub(super) fn seen(&mut self, conn: &Connection, key: &Key, id: &Id, now_ms: i64) -> Result<Option<String>> {
         if let Some(kept) = self.find(conn, &key.hash)?
             && kept.expires_ms > now_ms
         {
             return Ok(Some(kept.id.text()));
         }
         let kept = Kept {
-            id: id.into(),
+            id: id.clone(),
             expires_ms: key.expires_ms,
         };
         let before = self.young.insert(key.hash, kept);
@@ -301,10 +301,10 @@ mod tests {
                     let event = event("a.b");
                     let key = key(number, now_ms + 5000);
                     let expected = after.get(&number).filter(|(_, expires_ms)| *expires_ms > now_ms);
-                    let seen = keys.seen(&conn, &key, event.id.as_str(), now_ms).unwrap();
+                    let seen = keys.seen(&conn, &key, &event.id.as_str().into(), now_ms).unwrap();
                     prop_assert_eq!(seen.as_ref(), expected.map(|(id, _)| id));
                     if seen.is_none() {
-                        log.event(&conn, &event, now_ms, None, Some(&key)).unwrap();
+                        log.event(&conn, (&event, &event.id.as_str().into()), now_ms, None, Some(&key)).unwrap();
                         after.insert(number, (event.id.as_str().into(), now_ms + 5000));
                     }
                 }

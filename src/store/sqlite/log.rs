@@ -171,6 +171,9 @@ impl Writing {
         if self.draft.len() >= SEGMENT_BYTES {
             self.end(conn)?;
         }
+        if self.draft.len() == 0 {
+            self.draft.reserve(SEGMENT_BYTES);
+        }
         Ok(request.map(|request| self.draft.request(request, self.next, count)))
     }
 
@@ -178,21 +181,20 @@ impl Writing {
     pub(super) fn event(
         &mut self,
         conn: &Connection,
-        event: &Event,
+        (event, id): (&Event, &Id),
         at_ms: i64,
         request: Option<(Place, &RawRequest)>,
         key: Option<&Key>,
     ) -> Result<i64> {
         let seq = self.next;
-        let id = Id::from(event.id.as_str());
-        if !self.fits(&id) {
+        if !self.fits(id) {
             conn.prepare_cached("INSERT INTO odd_ids(seq, id) VALUES(?1, ?2)")?
-                .execute((seq, &id))?;
+                .execute((seq, id))?;
         }
         if let Some(key) = key {
-            key.write(&id, &mut self.keys);
+            key.write(id, &mut self.keys);
         }
-        self.draft.event(event, &id, at_ms, request);
+        self.draft.event(event, id, at_ms, request);
         self.newest_ms = self.newest_ms.max(at_ms);
         self.next += 1;
         Ok(seq)

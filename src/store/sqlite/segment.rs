@@ -19,8 +19,8 @@ use crate::store::{RawRequest, Result, Seq, StoreError, StoredRequest};
 /// A body below this is not looked for in the data: to say where it is would take as much.
 const LEAST_SHARED: usize = 32;
 
-/// Places in the data where the body's beginning is looked at.
-const MOST_BEGINNINGS: usize = 4;
+/// Places in the data that are compared with the body.
+const MOST_BEGINNINGS: usize = 64;
 
 const TEST: u8 = 1;
 const SOURCE: u8 = 2;
@@ -48,6 +48,11 @@ impl Draft {
     /// Bytes so far.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Makes room for so many bytes at once.
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes);
     }
 
     pub(super) fn events(&self) -> usize {
@@ -174,8 +179,8 @@ impl<'a> Shared<'a> {
         if text.len() < LEAST_SHARED || text.len() > data.len() {
             return None;
         }
-        // A long needle takes as long to prepare as to find: its beginning finds it.
-        let at = memchr::memmem::find_iter(data, &text[..LEAST_SHARED])
+        // It stands near the beginning: to prepare a search for more than its first byte takes longer than that search.
+        let at = memchr::memchr_iter(text[0], data)
             .take(MOST_BEGINNINGS)
             .find(|at| data[*at..].starts_with(text))?;
         Some(Self {
