@@ -9,6 +9,10 @@ use crate::outbound::simulation::network::{Mood, Seen};
 
 impl World {
     /// A request is complete: may it have been sent?
+    #[expect(
+        clippy::too_many_lines,
+        reason = "every promise about a request, one after the other"
+    )]
     pub(in crate::outbound::simulation) fn arrive(&self, endpoint: usize, seen: &Seen) -> Tried {
         let (now, now_ms) = (self.clock.elapsed(), self.clock.now_ms());
         let tables = self.disk.tables();
