@@ -292,29 +292,36 @@ type Seen = dyn Fn(&[u8]) + Send + Sync;
 /// An endpoint that answers 200 and shows what came.
 async fn receiver(seen: Arc<Seen>) -> SocketAddr {
     use http_body_util::{BodyExt as _, Full};
-    use hyper_util::rt::TokioIo;
     let listener = TcpListener::bind("0.0.0.0:0").await.expect("a port is free");
     // At every address of this machine.
     let port = listener.local_addr().expect("a bound address").port();
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    tokio::spawn(async move {
-        loop {
-            let Ok((stream, _)) = listener.accept().await else {
-                continue;
-            };
-            let _ = stream.set_nodelay(true);
-            let seen = seen.clone();
-            let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-                let seen = seen.clone();
-                async move {
-                    seen(&request.into_body().collect().await?.to_bytes());
-                    Ok::<_, hyper::Error>(hyper::Response::new(Full::new(bytes::Bytes::new())))
-                }
-            });
-            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    tokio::spawn(serve_on(listener, move |request| {
+        let seen = seen.clone();
+        async move {
+            seen(&request.into_body().collect().await?.to_bytes());
+            Ok(hyper::Response::new(Full::new(bytes::Bytes::new())))
         }
-    });
+    }));
     address
+}
+
+/// Answers every request of every connection, as a plain hyper server does.
+async fn serve_on<F>(
+    listener: TcpListener,
+    answer: impl Fn(hyper::Request<hyper::body::Incoming>) -> F + Clone + Send + 'static,
+) where
+    F: Future<Output = hyper::Result<hyper::Response<http_body_util::Full<bytes::Bytes>>>> + Send + 'static,
+{
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        let io = hyper_util::rt::TokioIo::new(stream);
+        let service = hyper::service::service_fn(answer.clone());
+        tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(io, service));
+    }
 }
 
 // ---- load ----

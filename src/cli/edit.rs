@@ -414,7 +414,7 @@ async fn told(written: &Written, writing: &Writing, context: &mut Context) -> Re
         Outcome::Late => {
             let line = format!(
                 "Saved {name}; the gateway has not converged within {}.",
-                time::length(millis(writing.wait))
+                time::length_of(writing.wait)
             );
             (
                 "late",
@@ -435,8 +435,4 @@ async fn told(written: &Written, writing: &Writing, context: &mut Context) -> Re
         }
     }
     Ok(done)
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

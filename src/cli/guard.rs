@@ -105,7 +105,7 @@ pub(crate) async fn watch(
             generation: None,
         });
     };
-    let length = time::length(u64::try_from(guard.as_millis()).unwrap_or(u64::MAX));
+    let length = time::length_of(guard);
     let what = match guarded.len() {
         1 => "1 changed webhook".to_owned(),
         n => format!("{n} changed webhooks"),

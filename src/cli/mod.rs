@@ -44,7 +44,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::clock::{SharedClock, SystemClock};
 use error::Error;
@@ -135,12 +136,12 @@ struct Global {
 
 impl Global {
     /// A variable that is empty counts as unset, as in documents; what was typed is taken as it is.
-    fn forget_empty_variables(&mut self, arguments: &[OsString]) {
-        let typed = |flag: &str| arguments.iter().any(|word| word.to_string_lossy().starts_with(flag));
-        if !typed("--config") {
+    fn forget_empty_variables(&mut self, matches: &ArgMatches) {
+        let of_variable = |flag| matches.value_source(flag) == Some(ValueSource::EnvVariable);
+        if of_variable("config") {
             self.config.take_if(|path| path.as_os_str().is_empty());
         }
-        if !typed("--gateway") {
+        if of_variable("gateway") {
             self.gateway.take_if(|url| url.trim().is_empty());
         }
     }
@@ -185,6 +186,16 @@ enum Command {
     Man(completions::Man),
 }
 
+impl Cli {
+    fn parsed() -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches()?;
+        let cli = Self::from_arg_matches(&matches);
+        let mut cli = cli.map_err(|error| error.format(&mut Self::command()))?;
+        cli.global.forget_empty_variables(&matches);
+        Ok(cli)
+    }
+}
+
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -193,7 +204,7 @@ pub fn main() -> ExitCode {
         Terminal::of_process(&Global::default()).error(&error);
         return ExitCode::FAILURE;
     }
-    let mut cli = match Cli::try_parse() {
+    let cli = match Cli::parsed() {
         Ok(cli) => cli,
         Err(error) => {
             // Nobody reads: a broken pipe is no error.
@@ -204,7 +215,6 @@ pub fn main() -> ExitCode {
             return ExitCode::from(usage_code(&error));
         }
     };
-    cli.global.forget_empty_variables(&arguments);
     let terminal = Terminal::of_process(&cli.global);
     let surroundings = Surroundings::of_process();
     let mut context = Context {

@@ -79,7 +79,7 @@ async fn wait(
                 );
                 context.terminal.note(&visible(&format!(
                     "waited {} for {condition}: {why}",
-                    time::length(millis(timeout))
+                    time::length_of(timeout)
                 )));
                 return Ok((status, Done::No));
             }
@@ -156,10 +156,6 @@ fn mode(desired: &Desired) -> Mode {
         Some("manual") => Mode::Manual,
         _ => Mode::Auto,
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The status for people.

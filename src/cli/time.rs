@@ -33,6 +33,11 @@ pub(crate) fn length(ms: u64) -> String {
     }
 }
 
+/// [`length`] of a duration.
+pub(crate) fn length_of(duration: Duration) -> String {
+    length(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
 /// A flag's duration, as the document writes durations: `30s`, `1m30s`, `250ms`; a number alone is milliseconds.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let ms = document::parse_duration(text).ok_or("write a duration like 30s, 2m or 1h30m")?;

@@ -14,13 +14,18 @@ fn certificate(dir: &std::path::Path) -> reqwest::Certificate {
     reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap()
 }
 
-/// Whether a client that trusts this certificate alone gets an answer over HTTP/2.
-fn trusted(port: u16, certificate: &reqwest::Certificate) -> bool {
+/// Runs one client.
+fn block_on<T>(client: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(async {
+    runtime.block_on(client)
+}
+
+/// Whether a client that trusts this certificate alone gets an answer over HTTP/2.
+fn trusted(port: u16, certificate: &reqwest::Certificate) -> bool {
+    block_on(async {
         let client = reqwest::Client::builder()
             .tls_certs_only([certificate.clone()])
             .timeout(Duration::from_secs(10))
@@ -84,11 +89,7 @@ fn the_admin_api_over_tls_answers_a_browser_that_speaks_http_2() {
     let gateway = with_tls_for_admin(&authority);
     let port = gateway.admin.port();
     let get = |host: &str, headers: &[(&'static str, &str)]| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
+        block_on(async {
             let client = reqwest::Client::builder()
                 .tls_certs_only([reqwest::Certificate::from_pem(authority.pem().as_bytes()).unwrap()])
                 .resolve(host, SocketAddr::from(([127, 0, 0, 1], port)))
