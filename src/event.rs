@@ -1,9 +1,11 @@
 //! What happened: the noun that inbound makes, the store keeps and outbound delivers.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 /// A webhook's name, right by construction: `[a-z0-9][a-z0-9._-]{0,62}`.
@@ -74,23 +76,26 @@ pub const KNOWN_EVENTS: [&str; 18] = [
     "gateway.store.pressure",
 ];
 
-/// An event's name: lower-case words of `[a-z0-9_-]`, joined by dots, at most 128 bytes.
+/// An event's name: lower-case words of `[a-z0-9_-]`, joined by dots, at most 128 bytes. Those of [`KNOWN_EVENTS`], which is
+/// nearly all, are not copied.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EventName(Arc<str>);
+pub struct EventName(Cow<'static, str>);
 
 impl EventName {
     /// Checks a name; `error` is an alias of `message.error`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        if text == "error" {
-            return Some(Self("message.error".into()));
+        let text = if text == "error" { "message.error" } else { text };
+        if let Some(known) = KNOWN_EVENTS.iter().find(|known| **known == text) {
+            return Some(Self(Cow::Borrowed(known)));
         }
         let word = |w: &str| {
             w.starts_with(|c: char| c.is_ascii_lowercase())
                 && w.bytes()
                     .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
         };
-        (text.len() <= 128 && text.contains('.') && text.split('.').all(word)).then(|| Self(text.into()))
+        (text.len() <= 128 && text.contains('.') && text.split('.').all(word))
+            .then(|| Self(Cow::Owned(text.to_owned())))
     }
 
     /// The name's text.
@@ -192,6 +197,43 @@ impl fmt::Display for EventId {
     }
 }
 
+/// What an event says: one JSON value as text, compact, members in their order, numbers to the digit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Data(Box<str>);
+
+impl Data {
+    /// Takes what the gateway itself has written as JSON: it is not read again.
+    #[must_use]
+    pub fn written(text: impl Into<Box<str>>) -> Self {
+        let text = text.into();
+        debug_assert!(
+            serde_json::from_str::<&RawValue>(&text).is_ok(),
+            "what we write is JSON"
+        );
+        Self(text)
+    }
+
+    /// The JSON.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// As the value that it is, not as a text that holds one.
+impl Serialize for Data {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let value: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
+        value.serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Data {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Box::<RawValue>::deserialize(from).map(|value| Self(value.into()))
+    }
+}
+
 /// Something that happened, before and after it is stored.
 #[derive(Debug, Clone)]
 pub struct Event {
@@ -201,8 +243,8 @@ pub struct Event {
     pub name: EventName,
     /// When the gateway accepted it (a chained gateway's event keeps the first gateway's time).
     pub timestamp: Timestamp,
-    /// A JSON object, compact, members in their order, numbers to the digit.
-    pub data: Box<RawValue>,
+    /// What is said of it: a JSON object.
+    pub data: Data,
     /// The inbound webhook that made it; `None` for the API's and the gateway's own.
     pub source: Option<Name>,
     /// `data.sessionId`, where there is one: the lane of `ordering: session`.

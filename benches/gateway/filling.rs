@@ -8,12 +8,11 @@ use std::time::Instant;
 use futures_util::future::join_all;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use openclaw::clock::{Clock as _, ManualClock, SystemClock, from_ms};
-use openclaw::event::{Event, EventId, EventName, Name, Ordering};
+use openclaw::event::{Data, Event, EventId, EventName, Name, Ordering};
 use openclaw::store::{
     Append, Attempt, Claim, DeadReason, EventQuery, LogQuery, NewEvent, Outcome, Owed, Page, RawRequest, SenderKey,
     Seq, Settlement, Store, sqlite,
 };
-use serde_json::value::RawValue;
 
 use super::{SECRET, sample_body};
 
@@ -117,7 +116,7 @@ fn request(number: u64, now_ms: i64, body: &bytes::Bytes) -> Append {
         id: EventId::from_stored(&format!("evt_{}", id.simple())),
         name: EventName::parse(&kind(place)).expect("a name"),
         timestamp: from_ms(now_ms),
-        data: RawValue::from_string(String::from_utf8_lossy(body).into_owned()).expect("JSON"),
+        data: Data::written(String::from_utf8_lossy(body).into_owned()),
         source: Some(route.clone()),
         session: None,
         traceparent: None,

@@ -12,8 +12,8 @@
 //!                                                           `--reading 100000 DIR`: with so many, in a store that stays in DIR
 //!     cargo run --release --example bench -- --growth DIR   how each cost grows; draws it into DIR as SVG
 //!
-//! `--seconds N` says how long a figure is measured (5). Every figure is taken in one run on one machine; quote the ratios.
-//! Servers are processes of their own, as they would be; the load comes from this process over 128 connections that stay
+//! `--seconds N` says how long a figure is measured (5), `--connections N` over how many connections (128). Every figure is taken in one run on one machine; quote the ratios.
+//! Servers are processes of their own, as they would be; the load comes from this process over connections that stay
 //! open. `CPU` is the processor time that the server's process took for one request: other work on the machine moves it less.
 
 mod bare;
@@ -39,6 +39,12 @@ use tokio::net::{TcpListener, TcpStream};
 
 const SECRET: &str = "bench-secret";
 const CONNECTIONS: usize = 128;
+
+/// As the command line says, or [`CONNECTIONS`].
+fn connections() -> usize {
+    let mut arguments = std::env::args().skip_while(|argument| argument != "--connections");
+    arguments.nth(1).and_then(|n| n.parse().ok()).unwrap_or(CONNECTIONS)
+}
 const WARM_UP: Duration = Duration::from_millis(500);
 
 #[cfg(feature = "mimalloc")]
@@ -78,7 +84,8 @@ fn measure(arguments: &[String]) {
     let run = Duration::from_secs(seconds.unwrap_or(5));
     let body = sample_body();
     println!(
-        "{CONNECTIONS} connections, {} byte bodies, {} s a figure, {} cores\n",
+        "{} connections, {} byte bodies, {} s a figure, {} cores\n",
+        connections(),
         body.len(),
         run.as_secs(),
         cores()
@@ -390,7 +397,7 @@ async fn post(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> std:
 
 /// Posts over every connection until `done` says so, or until it is cut; gives how many were answered.
 async fn load(to: SocketAddr, body: &str, done: impl Fn(u64) -> bool + Send + Sync + 'static) -> u64 {
-    load_over(CONNECTIONS, to, body, done).await
+    load_over(connections(), to, body, done).await
 }
 
 async fn load_over(
@@ -424,7 +431,7 @@ async fn load_over(
 
 /// Answers per second over `run`, after a warm-up.
 async fn rate(server: &Server, body: &str, run: Duration) -> Figure {
-    rate_over(CONNECTIONS, server, body, run).await
+    rate_over(connections(), server, body, run).await
 }
 
 async fn rate_over(connections: usize, server: &Server, body: &str, run: Duration) -> Figure {

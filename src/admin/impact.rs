@@ -43,7 +43,7 @@ const COMPILE: Compile<'static> = &|resource| {
             id: event.id,
             timestamp: event.timestamp,
             source: event.source,
-            data: event.data.get(),
+            data: event.data,
         };
         if let Some(filter) = &filter
             && !filter.passes(&seen).map_err(|why| format!("filter: {why}"))?
@@ -81,7 +81,7 @@ pub async fn weigh(store: &dyn Store, [old, new]: [Arc<Desired>; 2], since_ms: i
                     name: &row.event,
                     source: row.source.as_deref(),
                     timestamp: &row.timestamp,
-                    data: &row.data,
+                    data: row.data.as_str(),
                 });
             }
             weigher

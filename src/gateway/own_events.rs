@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
@@ -15,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock::SharedClock;
-use crate::event::{Event, EventId, EventName};
+use crate::event::{Data, Event, EventId, EventName};
 use crate::inbound::{REJECTING_WINDOW, Rejecting};
 use crate::outbound;
 use crate::reconcile::condition::reasons;
@@ -393,7 +392,7 @@ async fn append(
         id: id.clone(),
         name: EventName::parse(name).expect("a constant name"),
         timestamp: clock.now(),
-        data: RawValue::from_string(data.to_string()).expect("what was written is JSON"),
+        data: Data::written(data.to_string()),
         source: None,
         session: None,
         traceparent: None,

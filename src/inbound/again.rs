@@ -2,13 +2,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use serde_json::value::RawValue;
-
 use super::request::Request;
 use super::routes::{Mode, Routes};
 use super::trace;
 use crate::clock;
-use crate::event::{Event, EventId};
+use crate::event::{Data, Event, EventId};
 use crate::store::{NewEvent, RawRequest};
 
 /// Why a stored request makes no events.
@@ -52,7 +50,7 @@ impl Routes {
                 id: EventId::new(),
                 name: event.name,
                 timestamp: event.timestamp.unwrap_or_else(|| clock::from_ms(stored_ms)),
-                data: RawValue::from_string(event.data).expect("what we wrote is JSON"),
+                data: Data::written(event.data),
                 source: Some(route.name.clone()),
                 session: event.session.map(Into::into),
                 traceparent: traceparent.clone(),

@@ -29,7 +29,7 @@ async fn all(platform: &'static str, body: &str) -> Vec<(String, String)> {
         .iter()
         .flat_map(|append| &append.events)
         .map(|new| {
-            let data = new.event.data.get().strip_suffix(r#","verified":false}"#).unwrap();
+            let data = new.event.data.as_str().strip_suffix(r#","verified":false}"#).unwrap();
             (new.event.name.to_string(), format!("{data}}}"))
         })
         .collect()

@@ -25,7 +25,7 @@ async fn outcome(stage: &Stage, request: http::Request<Full<Bytes>>) -> (u16, St
     let status = answer.status().as_u16();
     let said = answer.into_body().collect().await.unwrap().to_bytes();
     let stored = stage.store.appends.lock().unwrap().len() > before;
-    let data = stored.then(|| stage.last(|append| append.events[0].event.data.get().to_owned()));
+    let data = stored.then(|| stage.last(|append| append.events[0].event.data.as_str().to_owned()));
     (status, String::from_utf8(said.to_vec()).unwrap(), data)
 }
 

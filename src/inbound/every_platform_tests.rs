@@ -70,7 +70,7 @@ async fn a_sample_is_accepted_by_its_own_route() {
             assert!(!format!("{sample:?}").contains("secret-1"), "{platform}");
             let reply = ask(&stage, of_sample(&sample)).await;
             assert!(reply.status().is_success(), "{platform}");
-            let data = stage.last(|append| append.events[0].event.data.get().to_owned());
+            let data = stage.last(|append| append.events[0].event.data.as_str().to_owned());
             assert!(data.contains(r#"测试 \"1\""#), "{platform}: {data}");
         }
         let figures = stage.routes.figures(&t()).unwrap();

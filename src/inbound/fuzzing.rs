@@ -10,7 +10,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::form::{Form, write_form};
@@ -227,7 +226,7 @@ pub fn request(bytes: &[u8]) {
     };
     let _ = route.platform.greet(&request, now());
     let _ = route.platform.verify(&request, now());
-    let _ = route.redaction.headers(&request.headers);
+    let _ = route.redaction.headers(request.headers.clone());
     let _ = route.redaction.target(&request.target);
     let _ = route.redaction.body(&request);
     let Ok(reading) = route.platform.read(&request, &route.source) else {
@@ -235,7 +234,7 @@ pub fn request(bytes: &[u8]) {
     };
     for event in reading.events {
         // Of any depth: a body as deep as it may be lies inside of it.
-        let data = RawValue::from_string(event.data).expect("an event's data is JSON");
+        let data = serde_json::value::RawValue::from_string(event.data).expect("an event's data is JSON");
         assert!(data.get().starts_with('{'), "an event's data is an object");
         json(data.get().as_bytes());
     }

@@ -82,4 +82,9 @@ impl listener::Handler for Routes {
         let peer = peer.ip().map_or(Peer::Unix, Peer::Ip);
         Box::pin(async move { Routes::handle(&self, request, peer).await })
     }
+
+    /// What is stored is counted, whoever reads the answer.
+    fn finishes(&self) -> bool {
+        true
+    }
 }

@@ -12,7 +12,6 @@ use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body_util::BodyExt;
-use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use tracing::{debug, error, info};
 
@@ -25,7 +24,7 @@ use super::redact::TEST_HEADER;
 use super::request::{Answer, Reason, Refusal, Request};
 use super::routes::{Limits, Mode, Route, Routes, Serving};
 use super::trace;
-use crate::event::{Event, EventId};
+use crate::event::{Data, Event, EventId};
 use crate::listener::Body;
 use crate::store::{Append, Appended, DedupeKey, NewEvent, RawRequest, RouteNote, StoreError};
 
@@ -116,7 +115,8 @@ impl Routes {
             return Ok(answered(&reading.answer, false));
         }
         let Reading { events, answer } = reading;
-        self.store_events(route, serving, &request, body, events, answer.status)
+        let request = Arc::unwrap_or_clone(request);
+        self.store_events(route, serving, request, body, events, answer.status)
             .await?;
         Ok(answered(&answer, true))
     }
@@ -155,7 +155,7 @@ impl Routes {
         &self,
         route: &Route,
         serving: &Serving,
-        request: &Request,
+        request: Request,
         body: Bytes,
         events: Vec<Normalised>,
         status: StatusCode,
@@ -185,7 +185,7 @@ impl Routes {
                     id: EventId::new(),
                     name: event.name,
                     timestamp: event.timestamp.unwrap_or(now),
-                    data: RawValue::from_string(event.data).expect("what we wrote is JSON"),
+                    data: Data::written(event.data),
                     source: Some(route.name.clone()),
                     session: event.session.map(Into::into),
                     traceparent: traceparent.clone(),
@@ -197,9 +197,9 @@ impl Routes {
         let append = Append {
             request: Some(RawRequest {
                 route: route.name.clone(),
-                method: request.method.clone(),
+                method: request.method,
                 target: serving.redaction.target(&request.target),
-                headers: serving.redaction.headers(&request.headers),
+                headers: serving.redaction.headers(request.headers),
                 body,
                 verified: serving.verifies,
             }),

@@ -12,7 +12,7 @@ use super::json::{InvalidJson, Json};
 use super::xml::InvalidXml;
 
 /// A whole request: its body is read, nothing of it is parsed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Request {
     /// The method: POST, or GET for a handshake.
     pub(super) method: Method,

@@ -33,7 +33,7 @@ pub(super) async fn becomes_with(
         let event = &append.events[0].event;
         let data = event
             .data
-            .get()
+            .as_str()
             .strip_suffix(r#","verified":false}"#)
             .expect("every event is marked");
         (event.name.to_string(), format!("{data}}}"))

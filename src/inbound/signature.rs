@@ -114,7 +114,14 @@ pub(super) fn decode(text: &str, prefix: &str, encoding: Encoding, header: &str)
         .strip_prefix(prefix)
         .ok_or_else(|| Refusal::signature(format!("{header} does not begin with `{prefix}`")))?;
     match encoding {
-        Encoding::Hex => hex::decode(text).map_err(|_| Refusal::signature(format!("{header} is not hex"))),
+        Encoding::Hex => {
+            // `hex::decode` collects byte by byte.
+            let mut bytes = vec![0; text.len() / 2];
+            match hex::decode_to_slice(text, &mut bytes) {
+                Ok(()) => Ok(bytes),
+                Err(_) => Err(Refusal::signature(format!("{header} is not hex"))),
+            }
+        }
         Encoding::Base64 => STANDARD
             .decode(text)
             .map_err(|_| Refusal::signature(format!("{header} is not base64"))),

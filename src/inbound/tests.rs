@@ -168,7 +168,7 @@ async fn chunks_are_put_together() {
     assert_eq!(stage.routes.handle(request, LOCAL).await.status(), StatusCode::OK);
     stage.last(|append| {
         assert_eq!(append.request.as_ref().unwrap().body, "{\"a\":\"你好\"}");
-        assert!(append.events[0].event.data.get().contains(r#""body":{"a":"你好"}"#));
+        assert!(append.events[0].event.data.as_str().contains(r#""body":{"a":"你好"}"#));
     });
 }
 
@@ -338,14 +338,14 @@ async fn keys_are_the_platforms_hashed_where_they_are_long_and_none_without_a_wi
     assert_eq!((&*short.scope, short.key.len()), ("t", 256));
     ask(&stage, with(post("{}"), "idempotency-key", &"k".repeat(257))).await;
     assert_eq!(key(&stage).unwrap().key.len(), 64);
-    stage.last(|append| assert!(append.events[0].event.data.get().contains(&"k".repeat(257))));
+    stage.last(|append| assert!(append.events[0].event.data.as_str().contains(&"k".repeat(257))));
     stage.put(Inbound {
         dedupe_window: Duration::ZERO,
         ..token()
     });
     ask(&stage, with(post("{}"), "idempotency-key", "1")).await;
     assert!(key(&stage).is_none());
-    stage.last(|append| assert!(append.events[0].event.data.get().contains(r#""deliveryId":"1""#)));
+    stage.last(|append| assert!(append.events[0].event.data.as_str().contains(r#""deliveryId":"1""#)));
 }
 
 #[tokio::test]
@@ -389,7 +389,7 @@ async fn an_unverified_route_says_so_whatever_the_sender_wrote() {
     let body = r#"{"event":"message.sent","timestamp":"2026-03-15T10:00:00Z","data":{"verified":true,"n":1.0}}"#;
     assert_eq!(status(&stage, post(body)).await, 200);
     stage.last(|append| {
-        assert_eq!(append.events[0].event.data.get(), r#"{"n":1.0,"verified":false}"#);
+        assert_eq!(append.events[0].event.data.as_str(), r#"{"n":1.0,"verified":false}"#);
         assert!(!append.request.as_ref().unwrap().verified);
     });
     assert_eq!(stage.routes.figures(&t()).unwrap().verified, 0);
@@ -438,7 +438,7 @@ async fn a_request_in_flight_finishes_under_the_settings_that_it_met() {
     });
     sender.send(()).unwrap();
     assert_eq!(in_flight.await.status(), StatusCode::OK);
-    stage.last(|append| assert!(append.events[0].event.data.get().contains(r#""channel":"t-main""#)));
+    stage.last(|append| assert!(append.events[0].event.data.as_str().contains(r#""channel":"t-main""#)));
     assert_eq!(
         status(&stage, post("{}")).await,
         401,

@@ -118,7 +118,7 @@ pub(super) async fn send(stage: &Stage, request: http::Request<Full<Bytes>>) -> 
         .map(|new| SeenEvent {
             event: new.event.name.to_string(),
             timestamp: rfc3339_seconds(new.event.timestamp),
-            data: new.event.data.get().to_owned(),
+            data: new.event.data.as_str().to_owned(),
         })
         .collect();
     Reply {

@@ -33,6 +33,12 @@ pub trait Handler: Send + Sync + 'static {
         request: http::Request<hyper::body::Incoming>,
         peer: Peer,
     ) -> BoxFuture<'static, http::Response<Body>>;
+
+    /// Whether a request of HTTP/1 is answered to its end, though the client has closed its side of the connection. Without
+    /// this, the connection is looked at for its end beside each request: what answers for long wants that.
+    fn finishes(&self) -> bool {
+        false
+    }
 }
 
 /// Who is at the other end of a connection.

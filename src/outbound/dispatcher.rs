@@ -6,7 +6,6 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use serde_json::value::RawValue;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +23,7 @@ use super::slot::{Phase, Slot, State};
 use super::status::{DispatcherFigures, SenderStatus, micros};
 use crate::clock::SharedClock;
 use crate::document::settings::{Egress, OnDelete, Outbound};
-use crate::event::{Event, EventId, EventName, Name};
+use crate::event::{Data, Event, EventId, EventName, Name};
 use crate::proof::Proofs;
 use crate::store::{Attempt, SenderKey, Store, Wake, delivery_id};
 
@@ -323,7 +322,7 @@ impl Dispatcher {
             id: EventId::new(),
             name: test_event_name(),
             timestamp: now,
-            data: RawValue::from_string(data).unwrap_or_default(),
+            data: Data::written(data),
             source: None,
             session: None,
             traceparent: None,

@@ -72,7 +72,7 @@ pub(super) fn seen<'a>(event: &'a Event, timestamp: &'a str) -> Seen<'a> {
         id: event.id.as_str(),
         timestamp,
         source: event.source.as_ref().map(crate::event::Name::as_str),
-        data: event.data.get(),
+        data: event.data.as_str(),
     }
 }
 
@@ -80,7 +80,7 @@ pub(super) fn seen<'a>(event: &'a Event, timestamp: &'a str) -> Seen<'a> {
 ///
 /// `openclaw` carries the signature of its own bytes with the member `,"signature":"..."` left out.
 pub(super) fn body(event: &Event, format: Format, signer: Option<&Signer>) -> Bytes {
-    let data = event.data.get();
+    let data = event.data.as_str();
     match format {
         Format::Standard => envelope("type", event, data).into(),
         Format::Openclaw => {
@@ -117,10 +117,9 @@ fn envelope(name_member: &str, event: &Event, data: &str) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use serde_json::value::RawValue;
 
     use super::*;
-    use crate::event::{EventId, EventName};
+    use crate::event::{Data, EventId, EventName};
     use crate::secret::Secret;
 
     const DATA: &str = r#"{"user":"用户","id":9007199254740993,"price":1.10,"a/b":"</x>\n"}"#;
@@ -135,7 +134,7 @@ pub(super) mod tests {
             id: EventId::from_stored("evt_1"),
             name: EventName::parse(name).unwrap(),
             timestamp: crate::clock::from_ms(1_773_570_600_123),
-            data: RawValue::from_string(data.to_owned()).unwrap(),
+            data: Data::written(data),
             source: None,
             session: None,
             traceparent: None,

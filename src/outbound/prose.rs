@@ -15,7 +15,7 @@ pub(super) struct Told<'a>(HashMap<String, &'a RawValue>);
 
 impl<'a> Told<'a> {
     pub(super) fn of(event: &'a Event) -> Self {
-        Self(serde_json::from_str(event.data.get()).unwrap_or_default())
+        Self(serde_json::from_str(event.data.as_str()).unwrap_or_default())
     }
 
     /// A member as text; `None`: it is missing, null, empty, or no text and no number.
@@ -62,7 +62,7 @@ pub(super) fn text(event: &Event) -> String {
         .text("error")
         .map(|error| format!("{} {error}", told.joined(&["channel"])))
         .or_else(|| Some(told.joined(&["channel", "platform", "type"])).filter(|_| told.text("type").is_some()))
-        .unwrap_or_else(|| event.data.get().to_owned());
+        .unwrap_or_else(|| event.data.as_str().to_owned());
     let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
     format!("{}: {}", event.name, cut_chars(&line, LINE_CHARS))
 }
@@ -82,7 +82,7 @@ pub(super) fn message(event: &Event) -> String {
     if text.is_empty() {
         text.push_str(event.name.as_str());
     }
-    let json = told.json("body").unwrap_or(event.data.get());
+    let json = told.json("body").unwrap_or(event.data.as_str());
     let _ = write!(text, "\n{json}"); // writing into a String cannot fail
     text
 }

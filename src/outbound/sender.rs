@@ -419,7 +419,7 @@ impl Hands {
 }
 
 fn data_bytes(owed: &Owed) -> usize {
-    owed.event.data.get().len()
+    owed.event.data.as_str().len()
 }
 
 /// The future, where there is one; else never.

@@ -88,7 +88,7 @@ fn events(directory: &Path) -> Result<BTreeSet<String>, String> {
         loop {
             let listing = store.events(query.clone()).await.map_err(|e| e.to_string())?;
             for event in listing.items {
-                let data: serde_json::Value = serde_json::from_str(event.data.get()).unwrap();
+                let data: serde_json::Value = serde_json::from_str(event.data.as_str()).unwrap();
                 found.extend(data["deliveryId"].as_str().map(str::to_owned));
             }
             match listing.next {

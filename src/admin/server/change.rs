@@ -15,7 +15,7 @@ use crate::admin::wire::{
     ApplyOutcome, ApplyRequest, DiagnosticRow, ImpactRequest, PlanDocument, PlanRequest, Problem, PurgeRequest, Purged,
 };
 use crate::document;
-use crate::event::{Event, EventId, EventName, Name};
+use crate::event::{Data, Event, EventId, EventName, Name};
 use crate::inbound::PublishedData;
 use crate::plan::impact::Impact;
 use crate::plan::render::{Base, DocumentRow, Drift};
@@ -374,7 +374,6 @@ fn new_event(at: usize, publish: Publish, now: Timestamp) -> Answer<NewEvent> {
         None => now,
     };
     let PublishedData { text, session } = PublishedData::read(publish.data.get()).map_err(bad)?;
-    let data = RawValue::from_string(text).map_err(|e| bad(e.to_string()))?;
     let key = match publish.id {
         Some(id) if id.is_empty() => return Err(bad("id is empty".to_owned())),
         Some(id) => Some(DedupeKey {
@@ -388,7 +387,7 @@ fn new_event(at: usize, publish: Publish, now: Timestamp) -> Answer<NewEvent> {
         id: EventId::new(),
         name,
         timestamp,
-        data,
+        data: Data::written(text),
         source: None,
         session: session.map(Into::into),
         traceparent: None,

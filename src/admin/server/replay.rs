@@ -182,7 +182,7 @@ struct Gathered {
 
 impl Gathered {
     fn add(&mut self, row: EventRow) -> Answer<()> {
-        self.bytes += row.data.get().len();
+        self.bytes += row.data.as_str().len();
         self.rows.push(row);
         if self.rows.len() > MOST_NEW || self.bytes > MOST_NEW_BYTES {
             return Err(too_much());
@@ -254,7 +254,7 @@ async fn subscribed(api: &Api, name: &str, replay: &Replay) -> Answer<Vec<EventR
 
 /// The same event under a new id; `None`: one that this release cannot read.
 fn renewed(row: &EventRow) -> Option<NewEvent> {
-    let data: serde_json::Map<String, serde_json::Value> = serde_json::from_str(row.data.get()).ok()?;
+    let data: serde_json::Map<String, serde_json::Value> = serde_json::from_str(row.data.as_str()).ok()?;
     let session = data.get("sessionId").and_then(|session| session.as_str());
     let event = Event {
         id: EventId::new(),

@@ -110,7 +110,7 @@ impl Follower {
                     break 'pages;
                 }
                 newest_id.get_or_insert_with(|| row.id.clone());
-                size += row.data.get().len();
+                size += row.data.as_str().len();
                 gap = new.len() >= MOST.0 || size > MOST.1;
                 if gap {
                     break 'pages;

@@ -256,7 +256,7 @@ async fn look(
         ..EventQuery::default()
     };
     let rows = api.store.events(query).await?.items;
-    let ours = rows.iter().find(|row| row.data.get().contains(nonce));
+    let ours = rows.iter().find(|row| row.data.as_str().contains(nonce));
     if let Some(row) = ours.or_else(|| rows.iter().find(|row| row.test)) {
         test.seen = true;
         test.event = Some(row.id.clone());

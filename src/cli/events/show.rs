@@ -49,7 +49,7 @@ fn render(story: &Story) -> String {
         let shown = visible(&format!("{} {}", request.method, request.path));
         let _ = writeln!(out, "  Request: {shown}, {} bytes, {verified}", request.body_bytes);
     }
-    let _ = writeln!(out, "  Data: {}", visible(event.data.get()));
+    let _ = writeln!(out, "  Data: {}", visible(event.data.as_str()));
     if story.deliveries.is_empty() {
         out.push_str("\nNo sender matched.\n");
         return out;

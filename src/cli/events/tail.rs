@@ -42,7 +42,7 @@ fn print(row: &EventRow, context: &mut Context) -> Result<(), Error> {
     let line = if context.terminal.json {
         serde_json::to_string(row).map_err(|error| Error::new(error.to_string()))?
     } else {
-        let data = visible(row.data.get());
+        let data = visible(row.data.as_str());
         format!(
             "{}  {}  {}  {}  {data}",
             time::stamp(row.at_ms),

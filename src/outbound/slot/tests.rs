@@ -1,13 +1,11 @@
 //! What a slot says of attempts that landed.
 
-use serde_json::value::RawValue;
-
 use super::super::attempt::Failure;
 use super::super::clients::Clients;
 use super::super::egress::Policy;
 use super::super::prepared::tests::settings;
 use super::*;
-use crate::event::{Event, EventId, EventName};
+use crate::event::{Data, Event, EventId, EventName};
 use crate::store::Seq;
 
 fn slot() -> (Slot, Arc<PreparedSender>) {
@@ -22,7 +20,7 @@ fn landed(sender: &Arc<PreparedSender>, class: Class) -> Landed {
         id: EventId::new(),
         name: EventName::parse("message.sent").unwrap(),
         timestamp: crate::clock::from_ms(0),
-        data: RawValue::from_string("{}".to_owned()).unwrap(),
+        data: Data::written("{}"),
         source: None,
         session: None,
         traceparent: None,

@@ -283,7 +283,7 @@ async fn large_events_bound_what_a_sender_has_in_hand_by_their_bytes() {
     gateway.settled(30).await;
     let data = format!("\"{}\"", "x".repeat(IN_HAND_BYTES / 4));
     for n in 30..50 {
-        let data = RawValue::from_string(data.clone()).unwrap();
+        let data = Data::written(data.clone());
         gateway.store.owe(KEY, Event { data, ..event(n) }, START_MS);
     }
     gateway.store.most_claimed.store(0, SeqCst);

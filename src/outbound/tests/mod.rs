@@ -10,8 +10,6 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
-
 use self::receiver::Receiver;
 use self::store::FakeStore;
 use super::clients::Clients;
@@ -19,7 +17,7 @@ use super::prepared::tests::settings;
 use super::{Dispatcher, PreparedSender, SenderChange};
 use crate::clock::{Clock as _, ManualClock, from_ms};
 use crate::document::settings::{Egress, OnDelete, Outbound};
-use crate::event::{Event, EventId, EventName};
+use crate::event::{Data, Event, EventId, EventName};
 use crate::store::{SenderKey, Store};
 
 /// The start of every test's clock: 2026-03-15T10:30:00Z.
@@ -118,7 +116,7 @@ fn event(number: usize) -> Event {
         id: EventId::from_stored(&format!("evt_{number:032}")),
         name: EventName::parse("message.received").unwrap(),
         timestamp: from_ms(START_MS),
-        data: RawValue::from_string(format!(r#"{{"n":{number},"text":"你好"}}"#)).unwrap(),
+        data: Data::written(format!(r#"{{"n":{number},"text":"你好"}}"#)),
         source: None,
         session: None,
         traceparent: None,

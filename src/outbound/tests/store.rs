@@ -121,7 +121,7 @@ impl Store for FakeStore {
         let mut bytes = 0;
         picked.retain(|(_, seq)| {
             let fits = bytes == 0 || bytes < claim.bytes;
-            bytes += rows[seq].event.data.get().len();
+            bytes += rows[seq].event.data.as_str().len();
             fits
         });
         let owed = picked

@@ -3,8 +3,6 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
-use serde_json::value::RawValue;
-
 use super::*;
 use crate::clock::ManualClock;
 use crate::store::{Replay, Retention, StoreError, Wake};
@@ -227,7 +225,7 @@ pub(crate) async fn an_event_comes_back_as_it_was(bed: &dyn Bed) {
         id: EventId::from_stored("evt_of-another-form"),
         name: EventName::parse("message.received").unwrap(),
         timestamp: from_ms(T0 - 12_345),
-        data: serde_json::value::RawValue::from_string(text.into()).unwrap(),
+        data: Data::written(text),
         source: Some(name("telegram")),
         session: Some("chat-1".into()),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
@@ -246,7 +244,7 @@ pub(crate) async fn an_event_comes_back_as_it_was(bed: &dyn Bed) {
             (&event.id, &event.name, event.timestamp),
             (&sent.id, &sent.name, sent.timestamp)
         );
-        assert_eq!(event.data.get(), text);
+        assert_eq!(event.data.as_str(), text);
         assert_eq!((&event.source, &event.session), (&sent.source, &sent.session));
         assert_eq!((&event.traceparent, event.test), (&sent.traceparent, true));
         assert_eq!(
@@ -297,7 +295,7 @@ pub(crate) async fn a_full_store_refuses_appends_and_lets_deliveries_go_on(bed: 
     let big = || {
         let mut big = event("a.b");
         let text = format!("\"{}\"", "x".repeat(50_000));
-        big.data = serde_json::value::RawValue::from_string(text).unwrap();
+        big.data = Data::written(text);
         big
     };
     let mut stored = 0;
@@ -342,7 +340,7 @@ pub(crate) async fn the_sender_that_an_event_is_about_is_owed_nothing_of_it(bed:
     let about = desk.put("about", &["gateway.*", "*"]).await;
     let other = desk.put("other", &["gateway.sender.failing"]).await;
     let mut failing = event("gateway.sender.failing");
-    failing.data = RawValue::from_string(r#"{"sender":"about"}"#.to_owned()).unwrap();
+    failing.data = Data::written(r#"{"sender":"about"}"#);
     let id = failing.id.as_str().to_owned();
     desk.append(failing, T0).await;
     assert_eq!((desk.owed(about).await, desk.owed(other).await), (0, 1));

@@ -48,7 +48,7 @@ pub(crate) async fn a_claim_ends_with_its_bytes_and_another_goes_on(bed: &dyn Be
         let (mut all, mut counts) = (Vec::new(), Vec::new());
         loop {
             let owed = claim(2000).await;
-            let bytes: Vec<_> = owed.iter().map(|owed| owed.event.data.get().len()).collect();
+            let bytes: Vec<_> = owed.iter().map(|owed| owed.event.data.as_str().len()).collect();
             assert!(bytes.iter().sum::<usize>() < 2000 + 5000, "{ordering:?}: {bytes:?}");
             if owed.is_empty() {
                 break;

@@ -25,7 +25,7 @@ use super::{
     RawRequest, SenderChange, SenderKey, Seq, Settlement, Store, Subscription,
 };
 use crate::clock::{ManualClock, from_ms};
-use crate::event::{Event, EventId, EventName, EventPattern, Name, Ordering};
+use crate::event::{Data, Event, EventId, EventName, EventPattern, Name, Ordering};
 
 /// The time at which every case begins: a whole quarter of an hour.
 pub(crate) const T0: i64 = 1_800_000_000_000;
@@ -251,7 +251,7 @@ pub(crate) fn event(name: &str) -> Event {
         id: EventId::new(),
         name: EventName::parse(name).unwrap(),
         timestamp: from_ms(T0),
-        data: serde_json::value::RawValue::from_string("{\"n\":1}".into()).unwrap(),
+        data: Data::written("{\"n\":1}"),
         source: None,
         session: None,
         traceparent: None,
@@ -263,7 +263,7 @@ pub(crate) fn event(name: &str) -> Event {
 pub(crate) fn event_of(bytes: usize) -> Event {
     let data = format!("\"{}\"", "x".repeat(bytes - 2));
     Event {
-        data: serde_json::value::RawValue::from_string(data).unwrap(),
+        data: Data::written(data),
         ..event("message.received")
     }
 }

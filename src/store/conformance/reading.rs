@@ -154,7 +154,7 @@ pub(crate) async fn events_are_listed_newest_first(bed: &dyn Bed) {
         ("message.sent", "2027-01-15T08:00:00Z")
     );
     assert_eq!(
-        (undelivered[0].source.as_deref(), undelivered[0].data.get()),
+        (undelivered[0].source.as_deref(), undelivered[0].data.as_str()),
         (Some("b"), "{\"n\":1}")
     );
 }

@@ -201,7 +201,7 @@ pub(in crate::store) fn about(event: &Event) -> Option<Name> {
     if !event.name.is_gateways_own() {
         return None;
     }
-    let about: About = serde_json::from_str(event.data.get()).ok()?;
+    let about: About = serde_json::from_str(event.data.as_str()).ok()?;
     Name::parse(&about.sender).ok()
 }
 

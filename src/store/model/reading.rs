@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{RawRequest, SenderKey, Seq};
-use crate::event::{Event, EventId, EventName, Name};
+use crate::event::{Data, Event, EventId, EventName, Name};
 
 /// No more events are on a page once they have so many bytes of data together: it is short, and there is a next one.
 pub const PAGE_BYTES: usize = 16 * 1024 * 1024;
@@ -153,7 +153,7 @@ pub struct EventRow {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub test: bool,
     /// Its data.
-    pub data: Box<serde_json::value::RawValue>,
+    pub data: Data,
 }
 
 impl EventRow {

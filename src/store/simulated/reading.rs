@@ -188,7 +188,7 @@ impl Tables {
                 && (query.source.is_none() || row.source == query.source)
                 && query.since_ms.is_none_or(|since_ms| row.at_ms >= since_ms)
         });
-        paged_by_bytes(&query.page, rows.collect(), |row| row.data.get().len())
+        paged_by_bytes(&query.page, rows.collect(), |row| row.data.as_str().len())
     }
 
     pub(super) fn story(&self, id: &str) -> Option<Story> {

@@ -88,7 +88,11 @@ pub(crate) struct Tables {
 
 impl Tables {
     pub(super) fn bytes(&self) -> u64 {
-        let data: usize = self.events.values().map(|stored| stored.event.data.get().len()).sum();
+        let data: usize = self
+            .events
+            .values()
+            .map(|stored| stored.event.data.as_str().len())
+            .sum();
         (data + 512 * self.events.len() + 4096) as u64
     }
 
@@ -227,7 +231,7 @@ impl Tables {
         let mut bytes = 0;
         let taken = heads.iter().take_while(|(seq, _)| {
             let fits = bytes == 0 || bytes < claim.bytes;
-            bytes += self.events[seq].event.data.get().len();
+            bytes += self.events[seq].event.data.as_str().len();
             fits
         });
         let fitting = taken.count();

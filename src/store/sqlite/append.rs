@@ -8,13 +8,17 @@ use rusqlite::Connection;
 use super::keys::{Key, Keys};
 use super::log::Writing;
 use super::row::{self, Id};
+use super::segment::Draft;
 use super::senders::Senders;
 use super::staged::Staged;
 use crate::event::Event;
-use crate::store::{Append, Appended, RawRequest, Result, RouteNote, SenderKey};
+use crate::store::{Append, Appended, Result, RouteNote, SenderKey};
 
 /// Route notes that are kept: the newest.
 const ROUTE_LOG: i64 = 100_000;
+
+/// Room for most requests without their body, and for most events without their data.
+const ROOM: usize = 1024;
 
 /// An event, and what callers' threads can make of it before the writer's one thread has it.
 struct One {
@@ -23,9 +27,11 @@ struct One {
     key: Option<Key>,
 }
 
-/// An [`Append`] on its way to the writer.
+/// An [`Append`] on its way to the writer. What a segment will hold of it is written already: the writer copies bytes, and
+/// follows no pointer into what another processor has just made.
 pub(super) struct Arrived {
-    request: Option<RawRequest>,
+    part: Draft,
+    has_request: bool,
     events: Vec<One>,
     to: Option<SenderKey>,
     now_ms: i64,
@@ -35,22 +41,37 @@ pub(super) struct Arrived {
 
 impl From<Append> for Arrived {
     fn from(append: Append) -> Self {
-        let request = append.request.as_ref().map_or(0, |r| r.body.len() + 1024);
-        let events: usize = append.events.iter().map(|e| e.event.data.get().len() + 512).sum();
-        Self {
-            request: append.request,
-            events: append
-                .events
-                .into_iter()
-                .map(|new| One {
-                    id: new.event.id.as_str().into(),
+        let Append {
+            request,
+            events,
+            to,
+            now_ms,
+        } = append;
+        let mut part = Draft::default();
+        part.reserve(ROOM + request.as_ref().map_or(0, |request| request.body.len()));
+        let request = request
+            .as_ref()
+            .map(|request| (part.request(request, 0, events.len()), request));
+        let events: Vec<One> = events
+            .into_iter()
+            .map(|new| {
+                let id = Id::from(new.event.id.as_str());
+                part.event(&new.event, &id, now_ms, request);
+                One {
+                    id,
                     key: new.key.as_ref().map(Key::from),
                     event: Arc::new(new.event),
-                })
-                .collect(),
-            to: append.to,
-            now_ms: append.now_ms,
-            bytes: request + events,
+                }
+            })
+            .collect();
+        let data: usize = events.iter().map(|one| one.event.data.as_str().len() + ROOM).sum();
+        Self {
+            bytes: part.len() + data,
+            has_request: request.is_some(),
+            part,
+            events,
+            to,
+            now_ms,
         }
     }
 }
@@ -77,20 +98,17 @@ pub(super) fn append(within: &mut Within<'_>, arrived: &Arrived, staged: &mut St
             id: first.unwrap_or_else(|| event.id.as_str().into()),
         });
     }
-    let new = appended.iter().filter(|event| !event.duplicate).count();
-    if new == 0 {
+    if appended.iter().all(|event| event.duplicate) {
         return Ok(appended);
     }
-    let place = within.log.begin(conn, arrived.request.as_ref(), new)?;
-    let request = place.zip(arrived.request.as_ref());
+    let is_gone = appended.iter().map(|event| event.duplicate);
+    let first = within.log.append(conn, &arrived.part, arrived.has_request, is_gone)?;
     let (mut wanting, mut served) = (Vec::new(), HashSet::new());
-    for (One { event, id, key }, _) in arrived
-        .events
-        .iter()
-        .zip(&appended)
-        .filter(|(_, event)| !event.duplicate)
-    {
-        let seq = within.log.event(conn, (event, id), now_ms, request, key.as_ref())?;
+    for (seq, (One { event, id, key }, appended)) in (first..).zip(arrived.events.iter().zip(&appended)) {
+        if appended.duplicate {
+            continue;
+        }
+        within.log.known(conn, (seq, id), now_ms, key.as_ref())?;
         if let Some(key) = arrived.to {
             // Nobody would deliver for a sender that is gone.
             let sender = within.senders.get(key).filter(|sender| sender.removed_ms.is_none());
@@ -100,7 +118,7 @@ pub(super) fn append(within: &mut Within<'_>, arrived: &Arrived, staged: &mut St
             within.senders.matching(event, &mut wanting);
             within
                 .senders
-                .once_a_request(event, arrived.request.is_some(), &mut served, &mut wanting);
+                .once_a_request(event, arrived.has_request, &mut served, &mut wanting);
         }
         if !wanting.is_empty() {
             owe(within, &wanting, event, seq, now_ms, staged)?;

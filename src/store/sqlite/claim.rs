@@ -107,7 +107,7 @@ fn free(engine: &Engine, claim: &Claim, limit: usize) -> Result<Vec<Owed>> {
             }
             (None, None) => break,
         };
-        bytes += owed.event.data.get().len();
+        bytes += owed.event.data.as_str().len();
         taken.push(owed);
     }
     Ok(taken)
@@ -126,7 +126,7 @@ fn by_lane(engine: &mut Engine, claim: &Claim, limit: usize) -> Result<Vec<Owed>
         last = lane;
         match due(engine, claim.sender, seq, claim.now_ms) {
             Ok(found) => {
-                bytes += found.as_ref().map_or(0, |owed| owed.event.data.get().len());
+                bytes += found.as_ref().map_or(0, |owed| owed.event.data.as_str().len());
                 owed.extend(found);
             }
             Err(error) => failure = Some(error),

@@ -142,7 +142,7 @@ async fn holds(desk: &Desk) {
     assert_eq!(desk.stored().await, 5);
     let told = store.story(&id(1)).await.unwrap().unwrap();
     assert_eq!(
-        (told.event.source.as_deref(), told.event.data.get()),
+        (told.event.source.as_deref(), told.event.data.as_str()),
         (Some("github"), "{\"n\":1}")
     );
     let states: Vec<_> = told

@@ -4,13 +4,15 @@
 //! and written in order, thousands at a time, a few with each transaction. Nothing of them is lost with the process: they
 //! are in the segments of their events, from which the ones that are not in the table yet are read at the start.
 //!
-//! A key is looked for among the *young*, then the *old* that are being written, then in the table.
+//! A key is looked for among the *young*, then the *old* that are being written, then in the table: these two only where a
+//! [`Filter`] does not say that neither has it. Each pass of the retention over the table makes that anew.
 
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension};
 use sha2::{Digest, Sha256};
 
+use super::filter::Filter;
 use super::row::Id;
 use crate::store::{DedupeKey, Result, StoreError};
 
@@ -22,7 +24,10 @@ const SEGMENTS: usize = 1024;
 const SLICE: usize = 64;
 
 /// The first 16 bytes of the SHA-256 of scope and key.
-type Hash = [u8; 16];
+pub(super) type Hash = [u8; 16];
+
+/// Where a pass over the table begins.
+pub(super) const FIRST: Hash = [0; 16];
 
 /// A key as it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +113,10 @@ pub(super) struct Keys {
     writing: usize,
     /// The first seq of which no key is among the old.
     old_end: i64,
+    /// Of the old and the table; `None`: no pass over the table has ended yet.
+    filter: Option<Filter>,
+    /// The same, of the pass that is under way, and how far that is.
+    coming: Option<(Filter, Hash)>,
 }
 
 impl Keys {
@@ -148,6 +157,9 @@ impl Keys {
     fn find(&self, conn: &Connection, hash: &Hash) -> Result<Option<Kept>> {
         if let Some(kept) = self.young.get(hash) {
             return Ok(Some(kept.clone()));
+        }
+        if self.filter.as_ref().is_some_and(|filter| !filter.may_hold(hash)) {
+            return Ok(None);
         }
         if let Ok(at) = self.old.binary_search_by(|(other, _)| other.cmp(hash)) {
             return Ok(Some(self.old[at].1.clone()));
@@ -229,6 +241,32 @@ impl Keys {
         self.old.sort_unstable_by_key(|(hash, _)| *hash);
         self.old_end = next;
         self.segments = 0;
+        let coming = self.coming.as_mut().map(|(filter, _)| filter);
+        for filter in self.filter.as_mut().into_iter().chain(coming) {
+            self.old.iter().for_each(|(hash, _)| filter.insert(hash));
+        }
+    }
+
+    /// A pass over the table, in order, has come from one key to the next (`None`: to the end) and found these. A pass that
+    /// does not begin with 0, or goes on where none stopped, comes to nothing.
+    pub(super) fn passed(&mut self, from: Hash, found: &[Hash], next: Option<Hash>) {
+        let begun = self.coming.take().filter(|(_, at)| *at == from);
+        let mut filter = match begun {
+            _ if from == FIRST => self.filter_of_old(),
+            Some((filter, _)) => filter,
+            None => return,
+        };
+        found.iter().for_each(|hash| filter.insert(hash));
+        match next {
+            Some(next) => self.coming = Some((filter, next)),
+            None => self.filter = Some(filter),
+        }
+    }
+
+    fn filter_of_old(&self) -> Filter {
+        let mut filter = Filter::new();
+        self.old.iter().for_each(|(hash, _)| filter.insert(hash));
+        filter
     }
 
     /// Writes a slice of what the table lacks, in the open transaction. Returns whether there is more.
@@ -247,6 +285,7 @@ mod tests {
     use crate::store::conformance::{T0, event};
     use crate::store::sqlite::log::Writing;
     use crate::store::sqlite::schema::FORMAT;
+    use crate::store::sqlite::segment::Draft;
     use proptest::prelude::*;
 
     fn key(number: u64, expires_ms: i64) -> Key {
@@ -263,6 +302,11 @@ mod tests {
         conn.execute("INSERT INTO meta(key, value) VALUES('keys_from', 1)", [])
             .unwrap();
         conn
+    }
+
+    fn all(mut select: rusqlite::Statement<'_>) -> Vec<Hash> {
+        let rows = select.query_map([], |row| row.get(0)).unwrap();
+        rows.collect::<rusqlite::Result<_>>().unwrap()
     }
 
     #[test]
@@ -304,7 +348,11 @@ mod tests {
                     let seen = keys.seen(&conn, &key, &event.id.as_str().into(), now_ms).unwrap();
                     prop_assert_eq!(seen.as_ref(), expected.map(|(id, _)| id));
                     if seen.is_none() {
-                        log.event(&conn, (&event, &event.id.as_str().into()), now_ms, None, Some(&key)).unwrap();
+                        let id = event.id.as_str().into();
+                        let mut part = Draft::default();
+                        part.event(&event, &id, now_ms, None);
+                        let seq = log.append(&conn, &part, false, [false].into_iter()).unwrap();
+                        log.known(&conn, (seq, &id), now_ms, Some(&key)).unwrap();
                         after.insert(number, (event.id.as_str().into(), now_ms + 5000));
                     }
                 }
@@ -320,6 +368,18 @@ mod tests {
                 keys.committed(if ages { SEGMENTS } else { log.ended() }, next);
                 if fate == 1 {
                     keys = Keys::load(&conn).unwrap();
+                } else if fate == 3 {
+                    let found = all(conn.prepare("SELECT key FROM keys ORDER BY key").unwrap());
+                    if let Some(middle) = found.get(found.len() / 2) {
+                        let (first, last) = found.split_at(found.len() / 2);
+                        keys.passed(FIRST, first, Some(*middle));
+                        if ages && keys.old.is_empty() {
+                            keys.age(next); // what ages during a pass belongs to it
+                        }
+                        keys.passed(*middle, last, None);
+                        prop_assert!(keys.filter.is_some());
+                    }
+                    keys.passed([7; 16], &[], None); // nobody stopped there
                 } else if fate == 2 {
                     while keys.write_slice(&conn, next, 50).unwrap() {
                         keys.committed(0, next);

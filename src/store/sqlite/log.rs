@@ -11,9 +11,8 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::keys::Key;
 use super::row::Id;
-use super::segment::{Draft, Place, Segment, Stored};
-use crate::event::Event;
-use crate::store::{RawRequest, Result};
+use super::segment::{Draft, Segment, Stored};
+use crate::store::Result;
 
 /// From so many bytes on a segment is ended (one append may be longer): to read one event is to read its segment.
 const SEGMENT_BYTES: usize = 64 * 1024;
@@ -161,32 +160,35 @@ impl Writing {
         self.next
     }
 
-    /// Begins an append: its request comes before its `count` events.
-    pub(super) fn begin(
+    /// Adds an append; the seqs of its events follow one another from the one that is returned. Those that are gone are not
+    /// stored, and have theirs all the same.
+    pub(super) fn append(
         &mut self,
         conn: &Connection,
-        request: Option<&RawRequest>,
-        count: usize,
-    ) -> Result<Option<Place>> {
+        part: &Draft,
+        has_request: bool,
+        is_gone: impl Iterator<Item = bool>,
+    ) -> Result<i64> {
         if self.draft.len() >= SEGMENT_BYTES {
             self.end(conn)?;
         }
         if self.draft.len() == 0 {
             self.draft.reserve(SEGMENT_BYTES);
         }
-        Ok(request.map(|request| self.draft.request(request, self.next, count)))
+        let first = self.next;
+        self.draft.append(part, first, has_request, is_gone);
+        self.next += i64::try_from(part.events()).expect("it fits in memory");
+        Ok(first)
     }
 
-    /// Adds the next event of the append and returns its seq.
-    pub(super) fn event(
+    /// Makes an event of the last append known by its id and its key.
+    pub(super) fn known(
         &mut self,
         conn: &Connection,
-        (event, id): (&Event, &Id),
+        (seq, id): (i64, &Id),
         at_ms: i64,
-        request: Option<(Place, &RawRequest)>,
         key: Option<&Key>,
-    ) -> Result<i64> {
-        let seq = self.next;
+    ) -> Result<()> {
         if !self.fits(id) {
             conn.prepare_cached("INSERT INTO odd_ids(seq, id) VALUES(?1, ?2)")?
                 .execute((seq, id))?;
@@ -194,10 +196,8 @@ impl Writing {
         if let Some(key) = key {
             key.write(id, &mut self.keys);
         }
-        self.draft.event(event, id, at_ms, request);
         self.newest_ms = self.newest_ms.max(at_ms);
-        self.next += 1;
-        Ok(seq)
+        Ok(())
     }
 
     /// Takes an id into the segment's range, where it is near its first.
@@ -219,6 +219,7 @@ impl Writing {
         if events == 0 {
             return Ok(());
         }
+        let there = i64::try_from(self.draft.there()).expect("it fits in memory");
         let (low, high) = self.ids.take().map(|(_, low, high)| (low, high)).unzip();
         conn.prepare_cached(
             "INSERT INTO segments(first, last, events, newest_ms, low, high, keys, bytes)
@@ -227,7 +228,7 @@ impl Writing {
         .execute((
             self.next - events,
             self.next - 1,
-            events,
+            there,
             self.newest_ms,
             low,
             high,

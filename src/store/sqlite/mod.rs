@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `schema.rs` `wal.rs` `lock.rs` `failure.rs` | the database file, its write-ahead log, the directory's lock, errors |
 //! | `writer.rs` `staged.rs` `checkpoint.rs` | the one thread that writes, and answers many with one fsync |
-//! | `log.rs` `segment.rs` `keys.rs` | how events, requests and delivery keys lie in the database |
+//! | `log.rs` `segment.rs` `keys.rs` `filter.rs` | how events, requests and delivery keys lie in the database |
 //! | `append.rs` `claim.rs` `settle.rs` `commit.rs` `mend.rs` | what it does |
 //! | `senders.rs` `recent.rs` `shared.rs` | what is kept in memory |
 //! | `readers.rs` `read.rs` `story.rs` | what is read beside it |
@@ -16,6 +16,7 @@ mod claim;
 mod commit;
 mod copy;
 mod failure;
+mod filter;
 mod keys;
 mod lock;
 mod log;

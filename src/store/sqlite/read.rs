@@ -378,7 +378,7 @@ pub(super) fn events(conn: &Connection, query: &EventQuery) -> Result<Listing<Ev
         looked += 1;
         last = Some(seq);
         if wanted(&stored) {
-            bytes += stored.event.data.get().len();
+            bytes += stored.event.data.as_str().len();
             items.push(event_row(conn, seq, stored)?);
         }
         Ok(looked < looked_at && bytes < PAGE_BYTES)

@@ -20,13 +20,13 @@ pub(super) struct Recent {
 
 impl Recent {
     pub(super) fn put(&mut self, seq: i64, at_ms: i64, event: Arc<Event>) {
-        self.bytes += event.data.get().len();
+        self.bytes += event.data.as_str().len();
         self.events.insert(seq, (at_ms, event));
         self.order.push_back(seq);
         while self.order.len() > EVENTS || self.bytes > BYTES {
             let Some(oldest) = self.order.pop_front() else { break };
             if let Some((_, event)) = self.events.remove(&oldest) {
-                self.bytes -= event.data.get().len();
+                self.bytes -= event.data.as_str().len();
             }
         }
     }
@@ -40,7 +40,7 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{EventId, EventName};
+    use crate::event::{Data, EventId, EventName};
 
     #[test]
     fn it_never_grows_beyond_its_bounds() {
@@ -51,7 +51,7 @@ mod tests {
                 id: EventId::new(),
                 name: EventName::parse("a.b").unwrap(),
                 timestamp: crate::clock::from_ms(0),
-                data: serde_json::value::RawValue::from_string(text).unwrap(),
+                data: Data::written(text),
                 source: None,
                 session: None,
                 traceparent: None,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::Connection;
 
+use super::keys::{FIRST, Hash};
 use super::log;
 use super::mend::{SLICE, purge_slice};
 use super::writer::{Engine, in_transaction};
@@ -21,7 +22,7 @@ pub(super) enum Progress {
     Dead,
     Young,
     Events(i64),
-    Keys([u8; 16]),
+    Keys(Hash),
     Sums,
     Vacuum,
 }
@@ -61,10 +62,11 @@ pub(super) fn retain_slice(
             }
             sum.events += events;
             sum.log_entries += attempts;
-            Some(next.map_or(Progress::Keys([0; 16]), Progress::Events))
+            Some(next.map_or(Progress::Keys(FIRST), Progress::Events))
         }
         Progress::Keys(from) => {
-            let next = engine.alone(|conn, _| forget_keys(conn, &from, now_ms))?;
+            let (kept, next) = engine.alone(|conn, _| forget_keys(conn, &from, now_ms))?;
+            engine.keys.passed(from, &kept, next);
             Some(next.map_or(Progress::Sums, Progress::Keys))
         }
         Progress::Sums => {
@@ -171,16 +173,18 @@ fn count(rows: usize) -> i64 {
     i64::try_from(rows).expect("it fits in memory")
 }
 
-/// Removes expired keys among the next rows.
-fn forget_keys(conn: &Connection, from: &[u8; 16], now_ms: i64) -> Result<Option<[u8; 16]>> {
+/// Removes expired keys among the next rows. Returns the others, and the last of the rows.
+fn forget_keys(conn: &Connection, from: &Hash, now_ms: i64) -> Result<(Vec<Hash>, Option<Hash>)> {
     let mut find = conn.prepare_cached("SELECT key, expires_ms FROM keys WHERE key > ?1 ORDER BY key LIMIT ?2")?;
-    let rows: Vec<([u8; 16], i64)> = find
+    let rows: Vec<(Hash, i64)> = find
         .query_map((from, SLICE * 4), |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    for (key, _) in rows.iter().filter(|(_, expires_ms)| *expires_ms <= now_ms) {
+    let last = rows.last().map(|(key, _)| *key).filter(|_| rows.len() == SLICE * 4);
+    let (kept, expired): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, expires_ms)| *expires_ms > now_ms);
+    for (key, _) in expired {
         conn.prepare_cached("DELETE FROM keys WHERE key = ?1")?.execute([key])?;
     }
-    Ok(rows.last().map(|(key, _)| *key).filter(|_| rows.len() == SLICE * 4))
+    Ok((kept.into_iter().map(|(key, _)| key).collect(), last))
 }
 
 /// Removes old sums and notes, and senders that are gone and have left nothing. Each table is small.

@@ -9,11 +9,10 @@
 use std::sync::Arc;
 
 use http::Method;
-use serde_json::value::RawValue;
 
 use super::row::{self, Id};
 use crate::clock::Timestamp;
-use crate::event::{Event, EventId, EventName, Name};
+use crate::event::{Data, Event, EventId, EventName, Name};
 use crate::store::{RawRequest, Result, Seq, StoreError, StoredRequest};
 
 /// A body below this is not looked for in the data: to say where it is would take as much.
@@ -30,7 +29,7 @@ const OTHER_ID: u8 = 16;
 const REQUEST: u8 = 32;
 const SHARED: u8 = 64;
 
-/// A segment that is being written.
+/// A segment that is being written, or one append's part of it.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     bytes: Vec<u8>,
@@ -55,8 +54,28 @@ impl Draft {
         self.bytes.reserve(bytes);
     }
 
+    /// Events, those that are gone too.
     pub(super) fn events(&self) -> usize {
         self.offsets.len()
+    }
+
+    /// Events that are not gone.
+    pub(super) fn there(&self) -> usize {
+        self.offsets.iter().filter(|offset| **offset != 0).count()
+    }
+
+    /// Adds an append that was written into a draft of its own, where everything else in it says how far it is from where it
+    /// stands: its request's first event has the seq `first` now. An event that is gone has its seq and no more.
+    pub(super) fn append(&mut self, part: &Self, first: i64, has_request: bool, is_gone: impl Iterator<Item = bool>) {
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(&part.bytes);
+        if has_request {
+            self.bytes[at..at + size_of::<i64>()].copy_from_slice(&first.to_le_bytes());
+        }
+        let base = u32::try_from(at).expect("a segment is far below 4 GiB");
+        let offsets = part.offsets.iter().zip(is_gone);
+        self.offsets
+            .extend(offsets.map(|(offset, gone)| if gone { 0 } else { base + offset }));
     }
 
     /// Adds a request before its events, of which there are `count` from the seq `first` on.
@@ -80,7 +99,7 @@ impl Draft {
     pub(super) fn event(&mut self, event: &Event, id: &Id, at_ms: i64, request: Option<(Place, &RawRequest)>) {
         let at = self.bytes.len();
         self.offsets.push(offset(at));
-        let data = event.data.get().as_bytes();
+        let data = event.data.as_str().as_bytes();
         let shared = request.and_then(|(place, request)| Shared::of(data, place, &request.body));
         let flags = [
             (TEST, event.test),
@@ -291,7 +310,7 @@ impl Segment {
             id: EventId::from_stored(&id),
             name,
             timestamp: Timestamp::from_microsecond(ts_us).ok()?,
-            data: RawValue::from_string(data).ok()?,
+            data: Data::written(data),
             source: source.map(Name::parse).transpose().ok()?,
             session: session.map(Arc::from),
             traceparent: traceparent.map(Arc::from),

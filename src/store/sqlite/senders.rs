@@ -171,7 +171,7 @@ impl Senders {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::EventId;
+    use crate::event::{Data, EventId};
     use proptest::prelude::*;
 
     fn event(name: &str, source: Option<&str>) -> Event {
@@ -179,7 +179,7 @@ mod tests {
             id: EventId::new(),
             name: EventName::parse(name).unwrap(),
             timestamp: crate::clock::from_ms(0),
-            data: serde_json::value::RawValue::from_string("{}".into()).unwrap(),
+            data: Data::written("{}"),
             source: source.map(|s| Name::parse(s).unwrap()),
             session: None,
             traceparent: None,

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use super::schema::{self, Format};
 use super::{check, open, open_readonly, open_with_clock, read};
 use crate::clock::ManualClock;
-use crate::event::Ordering;
+use crate::event::{Data, Ordering};
 use crate::store::conformance::{
     Bed, Desk, HOUR, T0, append, attempt, conformance, event, keyed, new, page, put, settlement,
 };
@@ -288,7 +288,7 @@ async fn space_of_what_is_gone_is_given_back() {
     let desk = Desk::open(&bed).await;
     let bulk = (0..2000).map(|_| {
         let mut event = event("a.b");
-        event.data = serde_json::value::RawValue::from_string(format!("\"{}\"", "x".repeat(8000))).unwrap();
+        event.data = Data::written(format!("\"{}\"", "x".repeat(8000)));
         new(event)
     });
     desk.store.append(append(bulk.collect(), T0)).await.unwrap();
@@ -334,7 +334,7 @@ async fn appends_beyond_the_bound_are_told_so() {
     for number in 0..40 {
         let store = desk.store.clone();
         let mut event = event("a.b");
-        event.data = serde_json::value::RawValue::from_string(format!("\"{body}\"")).unwrap();
+        event.data = Data::written(format!("\"{body}\""));
         tasks.spawn(async move {
             let append = append(vec![keyed(event, "r", &number.to_string(), T0 + HOUR)], T0);
             (number, store.append(append).await)

@@ -112,7 +112,7 @@ impl Engine {
             Ok(())
         };
         self.conn.wal_hook(Some(hook)).expect("the connection is open");
-        let _ = self.full();
+        let _ = full(&self.conn, &self.shared, self.max_bytes);
         let mut closing = None;
         let mut later: Vec<Command> = Vec::new();
         loop {
@@ -126,10 +126,19 @@ impl Engine {
             };
             let mut turn = Turn::default();
             turn.add(first, &mut closing);
+            let mut came = true;
             while turn.has_room() {
                 // What was put off comes first; `later` is in reverse order.
                 match later.pop().or_else(|| inbox.try_recv().ok()) {
-                    Some(command) => turn.add(command, &mut closing),
+                    Some(command) => {
+                        turn.add(command, &mut closing);
+                        came = true;
+                    }
+                    // Whoever waits for this processor may have something to bring: a transaction costs as much as many appends.
+                    None if came => {
+                        std::thread::yield_now();
+                        came = false;
+                    }
                     None => break,
                 }
             }
@@ -140,7 +149,7 @@ impl Engine {
                     work(&mut self);
                 }
                 // Retention may have made room, or brought another bound.
-                let _ = self.full();
+                let _ = full(&self.conn, &self.shared, self.max_bytes);
             }
             self.flush_notes();
             self.checkpointer.after_commit(&self.conn, log_pages.load(Relaxed));
@@ -150,8 +159,14 @@ impl Engine {
         }
         // Left for the next start, this would only make its recovery longer.
         let end = self.checkpointer.end(&self.conn);
-        let Engine { conn, lock, .. } = self;
+        let Engine {
+            conn,
+            lock,
+            checkpointer,
+            ..
+        } = self;
         let end = end.and(conn.close().map_err(|(_, error)| error.into()));
+        drop(checkpointer);
         drop(lock);
         if let Some(reply) = closing {
             let _ = reply.send(end);
@@ -276,12 +291,12 @@ impl Engine {
 
     /// Does a group in one transaction. `Err`: none of it happened.
     fn transact(&mut self, writes: &[Write], careful: bool) -> Result<Vec<Result<Done>>> {
-        let full = self.full()?;
         let mut log = Writing::new(self.next_seq);
-        let (senders, keys) = (&self.senders, &mut self.keys);
+        let (senders, keys, shared, max_bytes) = (&self.senders, &mut self.keys, &self.shared, self.max_bytes);
         let now_ms = self.clock.now_ms();
         let mut results = Vec::with_capacity(writes.len());
         let done = in_transaction(&self.conn, |conn, staged| {
+            let full = full(conn, shared, max_bytes)?;
             for write in writes {
                 if let (Write::Append(..), Some(bytes)) = (write, full) {
                     results.push(Err(StoreError::Full(format!(
@@ -373,25 +388,6 @@ impl Engine {
         }
     }
 
-    /// The bytes in use, where they have reached the bound.
-    fn full(&self) -> Result<Option<u64>> {
-        if self.max_bytes == 0 {
-            self.shared.set_space(|space| space.max_bytes = 0);
-            return Ok(None);
-        }
-        let pragma =
-            |sql: &str| -> rusqlite::Result<u64> { self.conn.prepare_cached(sql)?.query_row([], |row| row.get(0)) };
-        // Free pages inside the file are room: a store that was full takes events again when retention has made room.
-        let pages = pragma("PRAGMA page_count")?.saturating_sub(pragma("PRAGMA freelist_count")?);
-        let bytes = pages * pragma("PRAGMA page_size")?;
-        self.shared.set_space(|space| {
-            space.used_bytes = bytes;
-            space.max_bytes = self.max_bytes;
-            space.full &= bytes >= self.max_bytes;
-        });
-        Ok((bytes >= self.max_bytes).then_some(bytes))
-    }
-
     /// Writes what routes have noted. A failure drops the notes and counts them: they are best effort.
     fn flush_notes(&mut self) {
         let notes = self.shared.take_notes();
@@ -402,6 +398,24 @@ impl Engine {
             self.shared.notes_dropped.fetch_add(notes.len() as u64, Relaxed);
         }
     }
+}
+
+/// The bytes in use, where they have reached the bound.
+fn full(conn: &Connection, shared: &Shared, max_bytes: u64) -> Result<Option<u64>> {
+    if max_bytes == 0 {
+        shared.set_space(|space| space.max_bytes = 0);
+        return Ok(None);
+    }
+    let pragma = |sql: &str| -> rusqlite::Result<u64> { conn.prepare_cached(sql)?.query_row([], |row| row.get(0)) };
+    // Free pages inside the file are room: a store that was full takes events again when retention has made room.
+    let pages = pragma("PRAGMA page_count")?.saturating_sub(pragma("PRAGMA freelist_count")?);
+    let bytes = pages * pragma("PRAGMA page_size")?;
+    shared.set_space(|space| {
+        space.used_bytes = bytes;
+        space.max_bytes = max_bytes;
+        space.full &= bytes >= max_bytes;
+    });
+    Ok((bytes >= max_bytes).then_some(bytes))
 }
 
 /// Runs `work` in a transaction, with the sums that it staged; any error undoes it all.

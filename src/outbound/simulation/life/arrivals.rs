@@ -1,10 +1,8 @@
 //! Requests of platforms, which come again until they are answered.
 
-use serde_json::value::RawValue;
-
 use super::{Incoming, Process, Script};
 use crate::clock::Clock as _;
-use crate::event::{Event, EventId, EventName, Name};
+use crate::event::{Data, Event, EventId, EventName, Name};
 use crate::outbound::simulation::dice::hash;
 use crate::store::{Append, DedupeKey, NewEvent, Store as _};
 
@@ -49,7 +47,7 @@ impl Script {
             id: EventId::from_stored(&format!("evt_{number:028}{sent:04}")),
             name: EventName::parse(names[pick(0, 3)]).unwrap(),
             timestamp: now,
-            data: RawValue::from_string(number.to_string()).unwrap(),
+            data: Data::written(number.to_string()),
             source: Some(Name::parse(["telegram", "slack"][pick(8, 2)]).unwrap()),
             session: sessions[pick(16, 4)].map(Into::into),
             traceparent: None,

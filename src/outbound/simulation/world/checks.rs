@@ -92,8 +92,8 @@ impl World {
         for (seq, stored) in tables.events.range(*last + 1..) {
             *last = *seq;
             // The same request, come again.
-            if !numbers.insert(stored.event.data.get().to_owned()) {
-                faults.push(format!("{} was stored twice", stored.event.data.get()));
+            if !numbers.insert(stored.event.data.as_str().to_owned()) {
+                faults.push(format!("{} was stored twice", stored.event.data.as_str()));
             }
         }
     }

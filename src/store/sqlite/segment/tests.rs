@@ -3,8 +3,8 @@
 use super::*;
 use crate::store::conformance::{T0, event, event_from, event_of_session, request};
 
-fn data(text: &str) -> Box<RawValue> {
-    RawValue::from_string(text.into()).unwrap()
+fn data(text: &str) -> Data {
+    Data::written(text)
 }
 
 fn open(bytes: Vec<u8>, events: i64) -> Result<Segment> {
@@ -35,13 +35,15 @@ fn draft() -> (Vec<u8>, Vec<Event>) {
     let mut draft = Draft::default();
     let other = request("discord");
     for (index, made_by) in [(0, Some(&long)), (2, Some(&other)), (3, None)] {
-        let place = made_by.map(|request| (draft.request(request, 7 + index, 2), request));
+        let mut part = Draft::default();
+        let place = made_by.map(|request| (part.request(request, 0, 2), request));
         let count = if index == 0 { 2 } else { 1 };
         for event in &events[usize::try_from(index).unwrap()..][..count] {
-            draft.event(event, &Id::from(event.id.as_str()), T0 + index, place);
+            part.event(event, &Id::from(event.id.as_str()), T0 + index, place);
         }
+        draft.append(&part, 7 + index, place.is_some(), [false; 2].into_iter());
     }
-    assert_eq!(draft.events(), 4);
+    assert_eq!((draft.events(), draft.there()), (4, 4));
     let bytes = draft.end();
     assert_eq!((draft.len(), draft.events()), (0, 0));
     (bytes, events)
@@ -74,6 +76,25 @@ fn what_is_written_is_read_again_and_a_body_is_stored_once() {
         panic!("the gateway's own ids are usual")
     };
     assert_eq!((segment.find(&id), segment.find(&[0; 16])), (Some(10), None));
+}
+
+#[test]
+fn an_event_that_is_gone_from_the_start_has_its_seq_and_no_more() {
+    let sent = request("telegram");
+    let (repeat, new) = (event("a.b"), event("c.d"));
+    let mut part = Draft::default();
+    let place = (part.request(&sent, 0, 2), &sent);
+    for event in [&repeat, &new] {
+        part.event(event, &Id::from(event.id.as_str()), T0, Some(place));
+    }
+    let mut draft = Draft::default();
+    draft.append(&part, 7, true, [true, false].into_iter());
+    assert_eq!((draft.events(), draft.there()), (2, 1));
+    let segment = open(draft.end(), 2).unwrap();
+    assert!(segment.event(7).unwrap().is_none());
+    let stored = segment.event(8).unwrap().unwrap();
+    is(&stored, &new);
+    assert_eq!(segment.request(&stored).unwrap().unwrap().first, Seq(7));
 }
 
 #[test]
