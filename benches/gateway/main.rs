@@ -12,9 +12,9 @@
 //!                                                           `--reading 100000 DIR`: with so many, in a store that stays in DIR
 //!     cargo run --release --example bench -- --growth DIR   how each cost grows; draws it into DIR as SVG
 //!
-//! `--seconds N` says how long a figure is measured (5), `--connections N` over how many connections (128). Every figure is taken in one run on one machine; quote the ratios.
-//! Servers are processes of their own, as they would be; the load comes from this process over connections that stay
-//! open. `CPU` is the processor time that the server's process took for one request: other work on the machine moves it less.
+//! `--seconds N` says how long a figure is measured (5), `--connections N` over how many connections that stay open (128).
+//! Every figure is taken in one run on one machine: quote the ratios. Servers are processes of their own, as they would be.
+//! `CPU` is the processor time that the server's process took for one request: other work on the machine moves it less.
 
 mod bare;
 mod delivery;
@@ -38,13 +38,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 const SECRET: &str = "bench-secret";
-const CONNECTIONS: usize = 128;
-
-/// As the command line says, or [`CONNECTIONS`].
-fn connections() -> usize {
-    let mut arguments = std::env::args().skip_while(|argument| argument != "--connections");
-    arguments.nth(1).and_then(|n| n.parse().ok()).unwrap_or(CONNECTIONS)
-}
 const WARM_UP: Duration = Duration::from_millis(500);
 
 #[cfg(feature = "mimalloc")]
@@ -167,6 +160,12 @@ struct Figure {
     cpu_us: f64,
 }
 
+/// Over how many connections the load comes.
+fn connections() -> usize {
+    let mut arguments = std::env::args().skip_while(|argument| argument != "--connections");
+    arguments.nth(1).and_then(|n| n.parse().ok()).unwrap_or(128)
+}
+
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
@@ -218,9 +217,7 @@ impl Server {
         let kib = found.split_whitespace().next().and_then(|n| n.parse::<f64>().ok());
         kib.expect("a number") / 1024.0
     }
-}
 
-impl Server {
     fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

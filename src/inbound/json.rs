@@ -224,7 +224,7 @@ pub(super) fn quoted(text: &str) -> String {
 
 /// What cannot stand in a JSON string as it is.
 fn is_special(byte: u8) -> bool {
-    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+    byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
 /// Where the first such byte is. Texts are mostly without: they are looked through by the chunk, which compilers turn into a

@@ -169,7 +169,6 @@ fn builder(shared: &Shared, limits: &Limits) -> auto::Builder<Executor> {
     });
     builder
         .http1()
-        // At most 100 headers: hyper's default, and faster when not set.
         .header_read_timeout(None)
         .half_close(shared.handler.finishes())
         .max_buf_size(limits.max_header_bytes.max(8192));

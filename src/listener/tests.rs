@@ -28,14 +28,20 @@ struct Echo {
     gate: Semaphore,
     entered: AtomicUsize,
     peers: Mutex<Vec<Peer>>,
+    finishes: bool,
 }
 
 impl Echo {
     fn new() -> Arc<Self> {
+        Self::that_finishes(false)
+    }
+
+    fn that_finishes(finishes: bool) -> Arc<Self> {
         Arc::new(Self {
             gate: Semaphore::new(0),
             entered: AtomicUsize::new(0),
             peers: Mutex::default(),
+            finishes,
         })
     }
 
@@ -62,6 +68,10 @@ impl Handler for Echo {
             }
             Response::new(Body::full(request.into_body().collect().await.unwrap().to_bytes()))
         })
+    }
+
+    fn finishes(&self) -> bool {
+        self.finishes
     }
 }
 
@@ -106,6 +116,22 @@ async fn connect(serving: &Serving) -> TcpStream {
 }
 
 const OK: Option<&str> = Some("HTTP/1.1 200 OK");
+
+#[tokio::test]
+async fn a_client_that_has_closed_its_side_is_answered_by_a_handler_that_finishes() {
+    for finishes in [true, false] {
+        let echo = Echo::that_finishes(finishes);
+        let serving = start(&echo, None, Limits::default());
+        let mut client = connect(&serving).await;
+        send(&mut client, "/held").await;
+        echo.entered(1).await;
+        client.shutdown().await.unwrap();
+        if finishes {
+            echo.gate.add_permits(1);
+        }
+        assert_eq!(answer(&mut client).await.as_deref(), OK.filter(|_| finishes));
+    }
+}
 
 #[tokio::test]
 async fn http1_and_http2_are_served_on_one_port() {

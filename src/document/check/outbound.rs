@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::document::Webhooks;
 use super::format::{Defaults, is_chat};
 use super::place::Place;
-use super::slots::Slots;
+use super::slots::{Slot, Slots};
 use super::{Check, Code, Fault};
 use crate::document::diagnostic::plain;
 use crate::document::fields::{MAX_SCHEDULE, known_section};
@@ -47,6 +47,7 @@ impl Check<'_> {
                 fault.hint("write `url: https://…`"),
             );
         }
+        self.matches_any(&slots, place);
         self.from(&slots, place, around);
         self.auth(&slots, place);
         self.tls_pair(&slots, "tls", ["clientCert", "clientKey"], place);
@@ -62,18 +63,21 @@ impl Check<'_> {
         )
     }
 
+    fn matches_any(&mut self, slots: &Slots, place: &Place<'_>) {
+        for (field, named) in [("events", "events"), ("from", "inbound webhooks")] {
+            let empty = |slot: &&Slot| slot.value == Value::List([].into());
+            if let Some(at) = slots.get(field).filter(empty).map(|slot| slot.at.clone()) {
+                let fault = Fault::new(Code::Blank, format!("`{field}` is empty: no event would ever match"));
+                let hint = format!("name {named}, or leave it out for all");
+                self.report(&place.key(field), &at, fault.hint(hint));
+            }
+        }
+    }
+
     fn from(&mut self, slots: &Slots, place: &Place<'_>, around: &Webhooks<'_>) {
         let Some(slot) = slots.get("from") else { return };
         let Value::List(names) = &slot.value else { return };
         let at = slot.at.clone();
-        if names.is_empty() {
-            let fault = Fault::new(Code::Blank, "`from` is empty: no event would ever match");
-            self.report(
-                &place.key("from"),
-                &at,
-                fault.hint("name inbound webhooks, or leave it out for all"),
-            );
-        }
         for name in names.iter().filter_map(Value::as_text) {
             if !around.inbound.contains(name) && self.elsewhere.inbound(name).is_none() {
                 let fault = Fault::new(

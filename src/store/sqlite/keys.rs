@@ -20,8 +20,8 @@ use crate::store::{DedupeKey, Result, StoreError};
 const YOUNG: usize = 57_344;
 /// Young keys come from at most so many segments: they are read at the start.
 const SEGMENTS: usize = 1024;
-/// Old keys that one transaction writes at least.
-const SLICE: usize = 64;
+/// Old keys that are written together: many on one page, and in few transactions.
+const SLICE: usize = 512;
 
 /// The first 16 bytes of the SHA-256 of scope and key.
 pub(super) type Hash = [u8; 16];
@@ -111,6 +111,8 @@ pub(super) struct Keys {
     written: usize,
     /// As `written`, once the open transaction is committed.
     writing: usize,
+    /// How many of the old may be written: see [`Keys::write_some`].
+    due: usize,
     /// The first seq of which no key is among the old.
     old_end: i64,
     /// Of the old and the table; `None`: no pass over the table has ended yet.
@@ -191,9 +193,13 @@ impl Keys {
         }
     }
 
-    /// Writes some of the old ones: more than come anew, so that they are gone before the young are too many.
+    /// Writes some of the old ones, now and then: more than come anew, so that they are gone before the young are too many.
     pub(super) fn write_some(&mut self, conn: &Connection) -> Result<()> {
-        self.write(conn, SLICE.max(2 * self.added.len()))
+        let due = self.due + 2 * self.added.len();
+        if due < SLICE {
+            return Ok(());
+        }
+        self.write(conn, due)
     }
 
     fn write(&mut self, conn: &Connection, most: usize) -> Result<()> {
@@ -218,6 +224,11 @@ impl Keys {
 
     /// The open transaction was committed, and wrote so many segments; the next event has the seq `next`.
     pub(super) fn committed(&mut self, segments: usize, next: i64) {
+        self.due = if self.writing > self.written {
+            0
+        } else {
+            self.due + 2 * self.added.len()
+        };
         self.added.clear();
         self.segments += segments;
         self.written = self.writing;
@@ -241,6 +252,7 @@ impl Keys {
         self.old.sort_unstable_by_key(|(hash, _)| *hash);
         self.old_end = next;
         self.segments = 0;
+        self.due = 0;
         let coming = self.coming.as_mut().map(|(filter, _)| filter);
         for filter in self.filter.as_mut().into_iter().chain(coming) {
             self.old.iter().for_each(|(hash, _)| filter.insert(hash));
@@ -256,7 +268,9 @@ impl Keys {
             Some((filter, _)) => filter,
             None => return,
         };
-        found.iter().for_each(|hash| filter.insert(hash));
+        for hash in found {
+            filter.insert(hash);
+        }
         match next {
             Some(next) => self.coming = Some((filter, next)),
             None => self.filter = Some(filter),

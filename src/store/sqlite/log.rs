@@ -160,8 +160,8 @@ impl Writing {
         self.next
     }
 
-    /// Adds an append; the seqs of its events follow one another from the one that is returned. Those that are gone are not
-    /// stored, and have theirs all the same.
+    /// Adds an append; the seqs of its events follow one another from the one that is returned. Those that are gone have
+    /// theirs, and nobody finds them.
     pub(super) fn append(
         &mut self,
         conn: &Connection,

@@ -31,6 +31,9 @@ use crate::store::{Appended, Claim, Owed, Result, SenderKey, Seq, Settlement, St
 pub(super) const INBOX: usize = 16 * 1024;
 /// Commands in one transaction at most.
 const GROUP: usize = 512;
+/// Below so many commands the processor is given up once more to whoever may bring others: a transaction costs as much as ten
+/// appends. More would not pay: what comes in while this group is synced is the next one.
+const FEW: usize = 32;
 /// Bytes of events in one transaction at most (one append may be larger).
 const GROUP_BYTES: usize = 16 * 1024 * 1024;
 /// Deliveries claimed before the next transaction at most: claims must not hold up appends.
@@ -134,8 +137,7 @@ impl Engine {
                         turn.add(command, &mut closing);
                         came = true;
                     }
-                    // Whoever waits for this processor may have something to bring: a transaction costs as much as many appends.
-                    None if came => {
+                    None if came && turn.commands < FEW => {
                         std::thread::yield_now();
                         came = false;
                     }

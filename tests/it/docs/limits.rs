@@ -101,6 +101,12 @@ const NUMBERS: &[(&str, &str, &str, &str)] = &[
         "READERS: usize = 4;",
     ),
     (
+        "filter of the delivery keys",
+        "2 MiB",
+        "store/sqlite/filter.rs",
+        "WORDS: usize = 1 << 18;",
+    ),
+    (
         "write-ahead log",
         "16,000 pages",
         "store/sqlite/checkpoint.rs",
