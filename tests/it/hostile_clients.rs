@@ -1,10 +1,10 @@
 //! Clients that are slow, many, too large, or two-faced do not keep others out.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Gateway, PATIENCE, Receiver, Request, document, eventually, number, system};
+use crate::harness::{Gateway, PATIENCE, Receiver, Request, document, eventually, number, sha256_signature, system};
 use crate::load::{SECRET, delivered, github};
 
 fn route() -> String {
@@ -34,6 +34,26 @@ fn statuses(text: &str) -> Vec<u16> {
 fn accepts(gateway: &Gateway, id: &str) -> bool {
     let answer = github("/webhook/github", id).try_send(gateway.public);
     answer.is_ok_and(|answer| answer.status == 200)
+}
+
+#[test]
+fn a_client_that_has_closed_its_side_is_answered() {
+    let gateway = Gateway::start(&route());
+    for id in 0..20 {
+        let body = format!(r#"{{"action":"opened","id":"{id}"}}"#);
+        let mut stream = TcpStream::connect(gateway.public).unwrap();
+        let head = format!(
+            "POST /webhook/github HTTP/1.1\r\nHost: x\r\nX-GitHub-Delivery: {id}\r\nX-Hub-Signature-256: {}\r\nContent-Length: {}\r\n\r\n",
+            sha256_signature(SECRET, body.as_bytes()),
+            body.len()
+        );
+        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        assert_eq!(statuses(&text), [200], "{text}");
+    }
 }
 
 #[test]

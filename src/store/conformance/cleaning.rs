@@ -115,6 +115,26 @@ pub(crate) async fn retention_forgets_expired_keys_and_old_dead_letters(bed: &dy
     assert_eq!(desk.stored().await, 0);
 }
 
+pub(crate) async fn a_key_outlasts_its_event(bed: &dyn Bed) {
+    let desk = Desk::open(bed).await;
+    let all = |numbers: std::ops::Range<i64>, expires_ms| {
+        let events = numbers.map(|n| keyed(event("x.y"), "r", &n.to_string(), expires_ms));
+        append(events.collect(), T0 + 3 * HOUR)
+    };
+    let old = Append {
+        now_ms: T0,
+        ..all(0..5000, T0 + 9 * HOUR)
+    };
+    desk.store.append(old).await.unwrap();
+    assert_eq!(desk.store.retain(RETENTION, T0 + 3 * HOUR).await.unwrap().events, 5000);
+    let repeats = |appended: Vec<Appended>| appended.iter().filter(|event| event.duplicate).count();
+    let again = desk.store.append(all(2500..7500, T0 + 9 * HOUR)).await.unwrap();
+    assert_eq!(repeats(again), 2500);
+    // What came after a pass over the keys is known as well.
+    let again = desk.store.append(all(0..7500, T0 + 9 * HOUR)).await.unwrap();
+    assert_eq!(repeats(again), 7500);
+}
+
 pub(crate) async fn seqs_are_never_given_twice(bed: &dyn Bed) {
     let desk = Desk::open(bed).await;
     let key = desk.put("s", &["*"]).await;

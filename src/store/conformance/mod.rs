@@ -90,6 +90,7 @@ macro_rules! conformance {
             replays_keep_the_order_of_lanes
             retention_keeps_what_is_owed_or_dead
             retention_forgets_expired_keys_and_old_dead_letters
+            a_key_outlasts_its_event
             seqs_are_never_given_twice
             purging_takes_what_it_was_asked_to
             a_backup_is_whole_while_writing_goes_on

@@ -195,11 +195,11 @@ impl Keys {
 
     /// Writes some of the old ones, now and then: more than come anew, so that they are gone before the young are too many.
     pub(super) fn write_some(&mut self, conn: &Connection) -> Result<()> {
-        let due = self.due + 2 * self.added.len();
-        if due < SLICE {
+        self.due += 2 * self.added.len();
+        if self.due < SLICE {
             return Ok(());
         }
-        self.write(conn, due)
+        self.write(conn, self.due)
     }
 
     fn write(&mut self, conn: &Connection, most: usize) -> Result<()> {
@@ -224,11 +224,9 @@ impl Keys {
 
     /// The open transaction was committed, and wrote so many segments; the next event has the seq `next`.
     pub(super) fn committed(&mut self, segments: usize, next: i64) {
-        self.due = if self.writing > self.written {
-            0
-        } else {
-            self.due + 2 * self.added.len()
-        };
+        if self.writing > self.written {
+            self.due = 0;
+        }
         self.added.clear();
         self.segments += segments;
         self.written = self.writing;
@@ -255,7 +253,7 @@ impl Keys {
         self.due = 0;
         let coming = self.coming.as_mut().map(|(filter, _)| filter);
         for filter in self.filter.as_mut().into_iter().chain(coming) {
-            self.old.iter().for_each(|(hash, _)| filter.insert(hash));
+            filter.insert(self.old.iter().map(|(hash, _)| hash));
         }
     }
 
@@ -264,23 +262,19 @@ impl Keys {
     pub(super) fn passed(&mut self, from: Hash, found: &[Hash], next: Option<Hash>) {
         let begun = self.coming.take().filter(|(_, at)| *at == from);
         let mut filter = match begun {
-            _ if from == FIRST => self.filter_of_old(),
+            _ if from == FIRST => {
+                let mut filter = Filter::new();
+                filter.insert(self.old.iter().map(|(hash, _)| hash));
+                filter
+            }
             Some((filter, _)) => filter,
             None => return,
         };
-        for hash in found {
-            filter.insert(hash);
-        }
+        filter.insert(found);
         match next {
             Some(next) => self.coming = Some((filter, next)),
             None => self.filter = Some(filter),
         }
-    }
-
-    fn filter_of_old(&self) -> Filter {
-        let mut filter = Filter::new();
-        self.old.iter().for_each(|(hash, _)| filter.insert(hash));
-        filter
     }
 
     /// Writes a slice of what the table lacks, in the open transaction. Returns whether there is more.
