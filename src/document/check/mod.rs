@@ -6,6 +6,7 @@ mod format;
 mod inbound;
 mod outbound;
 mod place;
+mod secret;
 mod slots;
 mod value;
 

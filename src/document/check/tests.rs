@@ -354,3 +354,55 @@ fn a_key_in_the_place_of_its_path_is_an_error_that_does_not_show_it() {
         );
     }
 }
+
+#[test]
+fn what_names_nothing_in_a_reference_is_shown_nowhere() {
+    for (secret, shown) in [
+        ("{ env: hunter2 }", "this is not the name of a variable"),
+        ("{ source: env, id: hunter2 }", "this is not the name of a variable"),
+        ("{ env: 'hunter2-A', file: ./x }", "a reference of no known form"),
+        ("{ enw: A, env: hunter2 }", "a reference has no `enw`"),
+        ("{ hunter2 }", "a reference has no such member"),
+        ("{ exec: hunter2 }", "a reference has no `exec`"),
+        ("{ file: \"one\\nhunter2\" }", "not the secret itself"),
+        (
+            "{ file: '-----BEGIN PRIVATE KEY----- hunter2' }",
+            "not the secret itself",
+        ),
+        (
+            "{ source: exec, provider: vault, id: '-----BEGIN KEY----- hunter2' }",
+            "not the secret itself",
+        ),
+        (
+            "{ source: exec, provider: 'Hunter hunter2', id: x }",
+            "this provider is not in",
+        ),
+        ("{ source: hunter2, id: x }", "none of the sources"),
+        ("{ env: { hunter2: 1 } }", "`env` of a reference is a text"),
+        ("{ env: [hunter2] }", "`env` of a reference is a text"),
+        ("'${hunter2}'", "a `${…}` in this text is no reference"),
+    ] {
+        let text = format!(
+            "secrets: {{ providers: {{ vault: {{ source: exec, command: /bin/vault }} }} }}\nwebhooks:\n  outbound:\n    a: {{ url: 'https://a.example', secret: {secret} }}\n"
+        );
+        let (_, diagnostics) = loaded(&text);
+        let said = crate::document::diagnostic::text(&diagnostics, false);
+        assert!(said.contains(shown), "{secret}: {said}");
+        for found in [said.to_lowercase(), format!("{diagnostics:?}").to_lowercase()] {
+            assert!(!found.contains("hunter2"), "{secret}: {found}");
+        }
+    }
+}
+
+#[test]
+fn of_a_url_with_a_token_no_part_is_told_as_a_reference() {
+    let (_, diagnostics) = loaded("webhooks:\n  outbound:\n    a: { url: 'https://a.example/?k=${hunter2}' }\n");
+    let said = crate::document::diagnostic::text(&diagnostics, false);
+    assert!(
+        said.contains("OC156") && !said.to_lowercase().contains("hunter2"),
+        "{said}"
+    );
+    let (_, diagnostics) = loaded("webhooks:\n  outbound:\n    a: { url: 'https://a.example/${place}' }\n");
+    let said = crate::document::diagnostic::text(&diagnostics, false);
+    assert!(said.contains("did you mean `${PLACE}`?"), "{said}");
+}

@@ -6,7 +6,6 @@ use crate::document::diagnostic::plain;
 use crate::document::fields::{Field, Form, Kind};
 use crate::document::form::{self, Scalar, Stage};
 use crate::document::mask;
-use crate::document::reference;
 use crate::document::text::{Data, Entry, Node};
 use crate::document::value::Value;
 
@@ -57,13 +56,15 @@ impl Check<'_> {
             self.hide(node);
         }
         if let Scalar::Text(text) = scalar {
-            self.notice(text, node, place);
+            let mut hidden = sensitive;
             if matches!(kind, Kind::Form(Form::Url | Form::BaseUrl)) {
-                self.notice_url(text, node, place);
+                hidden |= self.notice_url(text, node, place);
             }
-            if matches!(kind, Kind::Form(Form::File)) && form::is_pem(text) {
+            if matches!(kind, Kind::Form(Form::File)) && form::is_content(text) {
                 self.hide(node);
+                hidden = true;
             }
+            self.notice(text, hidden, node, place);
             if let Kind::Form(form @ (Form::Filter | Form::Template)) = kind
                 && !self.expression(*form, text, node, place)
             {
@@ -85,24 +86,11 @@ impl Check<'_> {
         }
     }
 
-    /// Warns of what looks like a reference.
-    fn notice(&mut self, text: &str, node: &Node<'_>, place: &Place<'_>) {
-        if let Some(word) = text.contains("${").then(|| reference::suspicious(text)).flatten() {
-            let fault = Fault::new(
-                Code::LooksLikeReference,
-                format!("`${{{word}}}` is no reference and stays as it is: names are upper case, `[A-Z_][A-Z0-9_]*`"),
-            );
-            self.report(
-                place,
-                &node.span(),
-                fault.hint(format!("did you mean `${{{}}}`?", word.to_uppercase())),
-            );
-        }
-    }
-
-    fn notice_url(&mut self, text: &str, node: &Node<'_>, place: &Place<'_>) {
+    /// Warns of a password in a URL; whether anything of the URL is a secret.
+    fn notice_url(&mut self, text: &str, node: &Node<'_>, place: &Place<'_>) -> bool {
         let masked = mask::url(text);
-        if masked != text || self.hides_url {
+        let hidden = masked != text || self.hides_url;
+        if hidden {
             self.hide(node);
         }
         if masked.contains("://***@") {
@@ -113,6 +101,7 @@ impl Check<'_> {
                 fault.hint("use `auth` with a reference: `auth: { basic: { username: …, password: { env: … } } }`"),
             );
         }
+        hidden
     }
 
     fn wrong_type(&mut self, kind: &'static Kind, node: &Node<'_>, place: &Place<'_>) {
@@ -236,188 +225,6 @@ impl Check<'_> {
         (headers.len() == count).then(|| Value::Map(headers.into()))
     }
 
-    /// One secret, or a list for rotation.
-    fn secrets(&mut self, sensitive: bool, node: &Node<'_>, place: &Place<'_>) -> Option<Value> {
-        let Data::List(items) = &node.target().data else {
-            return self.one_secret(sensitive, node, place);
-        };
-        if items.is_empty() {
-            let fault =
-                Fault::new(Code::Blank, "the list holds no secret").hint("leave the field out, or list at least one");
-            self.report(place, &node.span(), fault);
-            return None;
-        }
-        let values: Vec<Option<Value>> = (items.iter().enumerate())
-            .map(|(i, item)| self.one_secret(sensitive, item, &place.index(i)))
-            .collect();
-        let mut values: Vec<Value> = values.into_iter().collect::<Option<_>>()?;
-        // A list of one means the same as the one.
-        if values.len() == 1 {
-            values.pop()
-        } else {
-            Some(Value::List(values.into()))
-        }
-    }
-
-    fn one_secret(&mut self, sensitive: bool, node: &Node<'_>, place: &Place<'_>) -> Option<Value> {
-        match &node.target().data {
-            Data::Text(text) => {
-                if sensitive && !is_reference_alone(text) {
-                    self.hide(node);
-                }
-                if text.trim().is_empty() {
-                    let fault = Fault::new(Code::Blank, "the secret is blank: that counts as missing");
-                    self.report(
-                        place,
-                        &node.span(),
-                        fault.hint("give it a value, or leave the field out"),
-                    );
-                    return None;
-                }
-                self.notice(text, node, place);
-                Some(Value::text(text))
-            }
-            Data::Map(_) | Data::Merged(_) => self.reference(node, place),
-            _ => {
-                if sensitive {
-                    self.hide(node);
-                }
-                let mut fault = Fault::new(
-                    Code::WrongType,
-                    format!("expected {}, found {}", form::expected(&Kind::Secret), node.kind()),
-                );
-                if as_scalar(node).is_some() {
-                    fault = fault.hint("put it in quotes to make it a text");
-                }
-                self.report(place, &node.span(), fault);
-                None
-            }
-        }
-    }
-
-    /// `{env}`, `{file}` or `{source, provider, id}`.
-    fn reference(&mut self, node: &Node<'_>, place: &Place<'_>) -> Option<Value> {
-        let forms = "a reference is `{env: NAME}`, `{file: path}` or `{source: env|file|exec, provider: …, id: …}`";
-        let mut texts: Vec<(&str, &str, &Node<'_>)> = Vec::new();
-        for entry in node.members()? {
-            let key = &*entry.key;
-            let known = ["env", "file", "source", "provider", "id"];
-            if !known.contains(&key) {
-                self.hide(&entry.value);
-                let fault =
-                    Fault::new(Code::Reference, format!("a reference has no `{}`", plain(key))).nearest(key, known);
-                self.report(place, &(entry.at..entry.end), fault.hint(forms));
-                return None;
-            }
-            match &entry.value.target().data {
-                Data::Text(text) if !text.trim().is_empty() => texts.push((key, text, &entry.value)),
-                _ => {
-                    let fault = Fault::new(
-                        Code::Reference,
-                        format!("`{key}` of a reference is a text that is not blank"),
-                    );
-                    self.report(&place.key(key), &entry.value.span(), fault);
-                    return None;
-                }
-            }
-        }
-        let get = |name: &str| {
-            texts
-                .iter()
-                .find(|(key, ..)| *key == name)
-                .map(|(_, text, node)| (*text, *node))
-        };
-        let map = |members: &[(&str, &str)]| {
-            Some(Value::Map(
-                members
-                    .iter()
-                    .map(|(name, text)| ((*name).into(), Value::text(text)))
-                    .collect(),
-            ))
-        };
-        let keys: Vec<&str> = ["env", "file", "source", "provider", "id"]
-            .into_iter()
-            .filter(|key| get(key).is_some())
-            .collect();
-        match keys.as_slice() {
-            ["env"] => {
-                let (name, node) = get("env")?;
-                self.env_name(name, node, place).then(|| map(&[("env", name)]))?
-            }
-            ["file"] => map(&[("file", get("file")?.0)]),
-            ["source", rest @ ..] if rest.contains(&"id") => {
-                let (source, source_node) = get("source")?;
-                let (id, id_node) = get("id")?;
-                match (source, get("provider")) {
-                    // A variable needs no provider: `{env: NAME}` says the same.
-                    ("env", _) => self.env_name(id, id_node, place).then(|| map(&[("env", id)]))?,
-                    ("file" | "exec", Some((provider, provider_node))) => self
-                        .provider(source, provider, provider_node, place)
-                        .then(|| map(&[("source", source), ("provider", provider), ("id", id)]))?,
-                    ("file" | "exec", None) => {
-                        let fault =
-                            Fault::new(Code::Reference, format!("source `{source}` needs a `provider`")).hint(forms);
-                        self.report(place, &node.span(), fault);
-                        None
-                    }
-                    _ => {
-                        let fault = Fault::new(
-                            Code::Reference,
-                            format!("`{}` is none of the sources `env`, `file`, `exec`", plain(source)),
-                        );
-                        self.report(&place.key("source"), &source_node.span(), fault);
-                        None
-                    }
-                }
-            }
-            _ => {
-                self.report(
-                    place,
-                    &node.span(),
-                    Fault::new(Code::Reference, "a reference of no known form").hint(forms),
-                );
-                None
-            }
-        }
-    }
-
-    fn env_name(&mut self, name: &str, node: &Node<'_>, place: &Place<'_>) -> bool {
-        let ok = reference::is_env_name(name) && name.len() <= 128;
-        if !ok {
-            let fault = Fault::new(
-                Code::Reference,
-                format!("`{}` is not the name of a variable", plain(name)),
-            );
-            let upper = name.to_uppercase().replace(['-', '.', ' '], "_");
-            let fault = fault.hint("names are upper case: `[A-Z_][A-Z0-9_]*`");
-            let better = reference::is_env_name(&upper) && upper.len() <= 64;
-            let fault = if better {
-                fault.hint(format!("did you mean `{upper}`?"))
-            } else {
-                fault
-            };
-            self.report(place, &node.span(), fault);
-        }
-        ok
-    }
-
-    fn provider(&mut self, source: &str, name: &str, node: &Node<'_>, place: &Place<'_>) -> bool {
-        let fault = match self.providers.get(name) {
-            None => Fault::new(
-                Code::Reference,
-                format!("the provider `{}` is not in `secrets.providers`", plain(name)),
-            )
-            .nearest(name, self.providers.keys().map(String::as_str)),
-            Some(definition) if definition["source"] != source => Fault::new(
-                Code::Reference,
-                format!("the provider `{}` is not of source `{source}`", plain(name)),
-            ),
-            Some(_) => return true,
-        };
-        self.report(&place.key("provider"), &node.span(), fault);
-        false
-    }
-
     fn jwks(&mut self, node: &Node<'_>, place: &Place<'_>) -> Option<Value> {
         let members = self.members(&Kind::Jwks, node, place)?;
         let [entry] = members.as_slice() else {
@@ -442,14 +249,7 @@ fn node_is_map(node: &Node<'_>) -> bool {
     matches!(node.target().data, Data::Map(_) | Data::Merged(_))
 }
 
-fn is_reference_alone(text: &str) -> bool {
-    matches!(
-        reference::parts(text).as_slice(),
-        [reference::Part::Env { default: None, .. }]
-    )
-}
-
-fn as_scalar<'n>(node: &'n Node<'_>) -> Option<Scalar<'n>> {
+pub(super) fn as_scalar<'n>(node: &'n Node<'_>) -> Option<Scalar<'n>> {
     match &node.target().data {
         Data::Bool(b) => Some(Scalar::Bool(*b)),
         Data::Integer(n) => Some(Scalar::Integer(*n)),

@@ -95,7 +95,7 @@ codes! {
     Reference "OC118" Error "a reference of the wrong form"
         "A secret is a text, `\"${NAME}\"`, `{env: NAME}`, `{file: path}`, or `{source: env|file|exec, provider: …, id: …}`. \
          Names of environment variables are `[A-Z_][A-Z0-9_]*`. A provider must be described in the document's \
-         `secrets.providers`.";
+         `secrets.providers`. What has not the form of a name is not shown: it may be the secret itself.";
     RoutePath "OC119" Error "not a path for a route"
         "The path of a route begins with `/` and has no query, no fragment, no blanks, no `//` and no `.` or `..` as a \
          segment.";

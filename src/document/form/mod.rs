@@ -13,7 +13,7 @@ pub(super) use parse::{
     Address, is_header_value, is_token, parse_listen, parse_network, parse_percent, parse_rate, parse_status,
     reserved_header,
 };
-pub(super) use text::{event_rank, expression, expression_fault, is_pem, webhook_name};
+pub(super) use text::{event_rank, expression, expression_fault, is_content, webhook_name};
 use text::{form_of, status_code};
 
 /// A scalar as it was read.

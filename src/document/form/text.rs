@@ -26,9 +26,9 @@ pub(super) fn status_code(text: &str) -> Result<Value, Fault> {
     })
 }
 
-/// Whether a text is a key or a certificate itself, where the path of a file with one belongs.
-pub(in crate::document) fn is_pem(text: &str) -> bool {
-    text.contains("-----BEGIN ")
+/// Whether a text is what a file holds (a key, a certificate, several lines), where its path belongs.
+pub(in crate::document) fn is_content(text: &str) -> bool {
+    text.contains("-----BEGIN ") || text.trim().contains('\n')
 }
 
 pub(super) fn form_of(form: Form, text: &str) -> Result<Value, Fault> {
@@ -45,7 +45,7 @@ pub(super) fn form_of(form: Form, text: &str) -> Result<Value, Fault> {
                 None => fault.hint("write an IP address and a port, such as `127.0.0.1:8790`, or `unix:PATH`"),
             }
         }),
-        Form::File if is_pem(text) => Err(Fault::new(
+        Form::File if is_content(text) => Err(Fault::new(
             Code::InvalidText,
             "this is what a file holds: its path is wanted here",
         )
