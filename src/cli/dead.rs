@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::source::Source;
 use super::{Context, Done, Error, table::Table, time, webhooks};
-use crate::admin::wire::{Direction, Listing, PurgeRequest, Purged};
+use crate::admin::wire::{Listing, PurgeRequest, Purged};
 use crate::event::Name;
 use crate::store::DeadLetter;
 
@@ -77,7 +77,7 @@ pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<
 /// The sender that is meant, by its name in the document.
 async fn sender(source: &Source, name: Option<&String>) -> Result<Option<Name>, Error> {
     let Some(name) = name else { return Ok(None) };
-    let found = webhooks::find(source, name, Some(Direction::Outbound)).await?;
+    let found = webhooks::find_sender(source, name, "only outbound ones have dead letters").await?;
     let name = Name::parse(&found.webhook.name).map_err(|error| Error::new(error.to_string()))?;
     Ok(Some(name))
 }

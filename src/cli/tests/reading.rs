@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
+
 use super::harness::{Gateway, NOW, Shell, answer};
 
 /// The answers of a gateway with one sender, and what else it is asked for.
@@ -11,8 +12,7 @@ fn gateway(more: Vec<(&'static str, Json)>) -> Gateway {
         "url": "https://log.example.com/events?key=***", "events": ["message.received"], "retries": 3, "place": 60,
     });
     let detail = json!({ "webhook": row, "conditions": [], "sender": null });
-    let missing = json!({ "type": "about:blank", "title": "not found", "status": 404 });
-    let problem = super::harness::problem(&serde_json::from_value(missing).unwrap());
+    let problem = missing();
     let mut answers = vec![
         (
             "GET /v1/webhooks?limit=1",
@@ -27,6 +27,11 @@ fn gateway(more: Vec<(&'static str, Json)>) -> Gateway {
     ];
     answers.extend(more.into_iter().map(|(to, body)| (to, answer(&body))));
     Gateway::with(answers)
+}
+
+fn missing() -> axum::response::Response {
+    let missing = json!({ "type": "about:blank", "title": "not found", "status": 404 });
+    super::harness::problem(&serde_json::from_value(missing).unwrap())
 }
 
 fn run(line: &str, more: Vec<(&'static str, Json)>) -> String {
@@ -132,4 +137,21 @@ fn tests_and_replays_are_json() {
     assert_eq!(ran.out, "{\n  \"owed\": 3\n}\n", "{}", ran.err);
     let asked = json!({ "sender": "event-logger", "failed": true, "since": "2026-03-15T09:30:00Z" });
     assert_eq!(gateway.body(gateway.requests().len() - 1), asked);
+}
+
+#[test]
+fn a_route_has_no_dead_letters_and_no_flag_is_told_that_would_find_some() {
+    for command in ["dead list telegram", "dead purge telegram --yes"] {
+        let rows =
+            json!({ "items": [{ "direction": "inbound", "name": "telegram", "state": "active" }], "next": null });
+        let gateway = Gateway::with(vec![
+            ("GET /v1/webhooks?limit=1", answer(&rows)),
+            ("GET /v1/webhooks/outbound/telegram", missing()),
+            ("GET /v1/webhooks?limit=1000", answer(&rows)),
+        ]);
+        let ran = Shell::new().run(&gateway, command);
+        let expected = "error: there is no outbound webhook `telegram`\n\
+                        hint: `telegram` is an inbound webhook: only outbound ones have dead letters\n";
+        assert_eq!((ran.code, ran.err.as_str()), (1, expected), "{command}");
+    }
 }

@@ -88,6 +88,21 @@ impl Side {
 /// # Errors
 /// There is none (then the nearest name is told), or there is one on both sides and nothing says which.
 pub(crate) async fn find(source: &Source, text: &str, side: Option<Direction>) -> Result<WebhookDetail, Error> {
+    look_for(source, text, side, "write --inbound").await
+}
+
+/// The outbound webhook that a command names which has no flag for the other side: `only` says why.
+pub(crate) async fn find_sender(source: &Source, text: &str, only: &str) -> Result<WebhookDetail, Error> {
+    look_for(source, text, Some(Direction::Outbound), only).await
+}
+
+/// `if_inbound`: what to tell of an inbound webhook of that name where an outbound one is meant.
+async fn look_for(
+    source: &Source,
+    text: &str,
+    side: Option<Direction>,
+    if_inbound: &str,
+) -> Result<WebhookDetail, Error> {
     let mut found = Vec::new();
     if let Ok(name) = Name::parse(text) {
         for direction in [Direction::Inbound, Direction::Outbound] {
@@ -102,17 +117,17 @@ pub(crate) async fn find(source: &Source, text: &str, side: Option<Direction>) -
             Error::new(format!("`{text}` is the name of an inbound and of an outbound webhook"))
                 .hint("add --inbound or --outbound"),
         ),
-        (None, _) => Err(unknown(text, side, &source.webhooks().await?)),
+        (None, _) => Err(unknown(text, side, if_inbound, &source.webhooks().await?)),
     }
 }
 
 /// There is no such webhook: the other side of that name, else the nearest name.
-fn unknown(text: &str, side: Option<Direction>, rows: &[WebhookRow]) -> Error {
+fn unknown(text: &str, side: Option<Direction>, if_inbound: &str, rows: &[WebhookRow]) -> Error {
     let which = side.map_or(String::new(), |side| format!("{} ", side.as_str()));
     let error = Error::new(format!("there is no {which}webhook `{text}`"));
     if let Some(other) = rows.iter().find(|row| row.name == text) {
         return error.hint(match other.direction {
-            Direction::Inbound => format!("`{text}` is an inbound webhook: write --inbound"),
+            Direction::Inbound => format!("`{text}` is an inbound webhook: {if_inbound}"),
             // Not every command has the flag --outbound: it is what is meant without one.
             Direction::Outbound => format!("`{text}` is an outbound webhook: leave --inbound out"),
         });
