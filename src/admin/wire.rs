@@ -16,6 +16,7 @@ pub use self::test::{
 };
 use crate::plan::Summary;
 pub use crate::plan::render::{DiagnosticRow, PlanDocument};
+pub use crate::reconcile::condition::types as condition_types;
 pub use crate::store::{Generation, Listing, RouteFigures, SenderFigures, Totals};
 
 // ---- conditions ----

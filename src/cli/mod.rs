@@ -238,17 +238,24 @@ fn wants_json(arguments: &[OsString]) -> bool {
         .any(|at| is(at, "--json") || is(at, "--output=json") || (is(at, "--output") && is(at + 1, "json")))
 }
 
+/// A usage error as the others are told: clap's tips are its hints.
+fn usage_error(error: &clap::Error) -> Error {
+    let text = error.to_string();
+    let mut lines = text.lines();
+    let message = lines.next().unwrap_or_default().trim_start_matches("error: ");
+    let tips = lines.filter_map(|line| line.trim().strip_prefix("tip: "));
+    tips.fold(Error::new(message), Error::hint)
+}
+
 /// A usage error, on stdout as on stderr.
 fn say_in_json(error: &clap::Error) {
-    let text = error.to_string();
-    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
     let global = Global {
         json: true,
         ..Global::default()
     };
     let mut terminal = Terminal::of_process(&global);
     let _ = terminal
-        .answer_json(&Error::new(message).json())
+        .answer_json(&usage_error(error).json())
         .and_then(|()| terminal.flush());
 }
 

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 
 use super::apply::provenance;
 use super::{Context, Done, Error, document, local, table::Table, target::Target, time};
 use crate::admin::client::ClientError;
-use crate::admin::wire::{DocumentState, DocumentStatus, Mode, Status, Totals};
+use crate::admin::wire::{DocumentState, DocumentStatus, Mode, Status, Totals, condition_types};
 use crate::document::{Address, Desired, Value};
 use crate::plan::render::text::visible;
 
@@ -26,11 +27,17 @@ const POLL: Duration = Duration::from_millis(200);
 Exit codes: 0 done, 1 error, or what was waited for does not hold.")]
 pub(crate) struct Arguments {
     /// Wait until this condition holds
-    #[arg(long, value_name = "CONDITION")]
+    #[arg(long, value_name = "CONDITION", value_parser = conditions(), ignore_case = true)]
     wait: Option<String>,
     /// How long to wait
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = time::parse_duration, requires = "wait")]
     timeout: Duration,
+}
+
+/// Waiting for a condition that there is not would take all the time that was given.
+fn conditions() -> PossibleValuesParser {
+    let all = condition_types::ALL.iter();
+    PossibleValuesParser::new(all.map(|(kind, meaning)| PossibleValue::new(*kind).help(meaning.trim())))
 }
 
 pub(crate) async fn run(arguments: &Arguments, context: &mut Context) -> Result<Done, Error> {

@@ -1,9 +1,10 @@
 //! Reading commands as programs read them: one JSON document, of the API's own members.
 
+use clap::Parser as _;
 use serde_json::{Value as Json, json};
 
-
 use super::harness::{Gateway, NOW, Shell, answer};
+use crate::cli::{Cli, usage_code, usage_error};
 
 /// The answers of a gateway with one sender, and what else it is asked for.
 fn gateway(more: Vec<(&'static str, Json)>) -> Gateway {
@@ -153,5 +154,27 @@ fn a_route_has_no_dead_letters_and_no_flag_is_told_that_would_find_some() {
         let expected = "error: there is no outbound webhook `telegram`\n\
                         hint: `telegram` is an inbound webhook: only outbound ones have dead letters\n";
         assert_eq!((ran.code, ran.err.as_str()), (1, expected), "{command}");
+    }
+}
+
+#[test]
+fn a_condition_that_there_is_not_is_never_waited_for() {
+    for (condition, near) in [
+        ("Redy", Some("'Ready'")),
+        ("storepresure", Some("'StorePressure'")),
+        ("event-logger", None),
+    ] {
+        let error = Cli::try_parse_from(["openclaw", "status", "--wait", condition]).unwrap_err();
+        assert_eq!(usage_code(&error), 1);
+        let text = error.to_string();
+        assert!(text.contains("[possible values: Ready, Applied, "), "{text}");
+        let told = usage_error(&error).json();
+        let message = format!("invalid value '{condition}' for '--wait <CONDITION>'");
+        assert_eq!(told["error"]["message"], json!(message));
+        let hints: Vec<String> = near
+            .iter()
+            .map(|near| format!("a similar value exists: {near}"))
+            .collect();
+        assert_eq!(told["error"]["hints"], json!(hints), "{text}");
     }
 }
