@@ -334,7 +334,7 @@ impl Client {
             ClientError::Timeout { gateway, after }
         } else {
             let mut reason = root_cause(error);
-            if reason.contains("UnknownIssuer") {
+            if sources(error).any(is_unknown_issuer) {
                 reason.push_str(" (SSL_CERT_FILE names a PEM file of the authorities to trust)");
             }
             ClientError::Unreachable { gateway, reason }
@@ -351,6 +351,19 @@ fn io_kind(error: &reqwest::Error) -> Option<std::io::ErrorKind> {
         .filter_map(|error| error.downcast_ref::<std::io::Error>())
         .map(std::io::Error::kind)
         .last()
+}
+
+/// Whether a certificate is of an authority that is not trusted. An I/O error's source is not what it holds, but the source of that.
+fn is_unknown_issuer(error: &(dyn StdError + 'static)) -> bool {
+    if let Some(held) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        return is_unknown_issuer(held);
+    }
+    matches!(
+        error.downcast_ref(),
+        Some(rustls::Error::InvalidCertificate(
+            rustls::CertificateError::UnknownIssuer
+        ))
+    )
 }
 
 /// The innermost error: what the operating system, DNS or TLS said. The outer ones name the URL again.

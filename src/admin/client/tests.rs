@@ -192,3 +192,18 @@ async fn a_stream_that_falls_silent_is_over() {
     assert!(stream.next().await.is_none());
     assert_eq!(began.elapsed().as_secs(), stream::SILENCE.as_secs());
 }
+
+#[test]
+fn an_authority_that_is_not_trusted_is_known_by_its_error_and_not_by_words() {
+    use std::io::{Error, ErrorKind};
+    let of_tls = |why| rustls::Error::InvalidCertificate(why);
+    let unknown = || of_tls(rustls::CertificateError::UnknownIssuer);
+    let told = |error: Error| super::is_unknown_issuer(&error);
+    assert!(super::is_unknown_issuer(&unknown()));
+    assert!(told(Error::new(ErrorKind::InvalidData, unknown())));
+    // As the connector of HTTP wraps what the handshake said.
+    assert!(told(Error::other(Error::new(ErrorKind::InvalidData, unknown()))));
+    assert!(!told(Error::other(of_tls(rustls::CertificateError::Expired))));
+    assert!(!told(Error::other("no such host: UnknownIssuer.example")));
+    assert!(!told(ErrorKind::UnexpectedEof.into()));
+}
