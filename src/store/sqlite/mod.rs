@@ -393,15 +393,13 @@ impl Store for SqliteStore {
             .filter_map(|path| std::fs::metadata(path).ok())
             .map(|found| found.len())
             .sum();
-        let mut totals = Totals {
+        Ok(Totals {
             owed: counts.values().map(|c| c.owed).sum(),
             dead: counts.values().map(|c| c.dead).sum(),
-            oldest_owed_ms: None,
+            oldest_owed_ms: self.read(story::oldest_owed).await?,
             bytes,
             notes_dropped: self.shared.notes_dropped.load(Relaxed),
-        };
-        totals.oldest_owed_ms = self.read(move |conn| story::oldest_owed(conn, &counts)).await?;
-        Ok(totals)
+        })
     }
 
     async fn answers(&self) -> Result<()> {

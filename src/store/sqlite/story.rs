@@ -1,6 +1,6 @@
 //! One event's whole story, and the figures of senders and routes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
@@ -159,14 +159,23 @@ fn oldest_of(conn: &Connection, key: SenderKey) -> Result<Option<i64>> {
     Ok(fresh.into_iter().chain(moved).min())
 }
 
-pub(super) fn oldest_owed(conn: &Connection, counts: &HashMap<SenderKey, Counts>) -> Result<Option<i64>> {
-    let mut oldest = None;
-    for (key, _) in counts.iter().filter(|(_, counts)| counts.owed > 0) {
-        if let Some(since_ms) = oldest_of(conn, *key)? {
-            oldest = Some(oldest.map_or(since_ms, |oldest: i64| oldest.min(since_ms)));
-        }
-    }
-    Ok(oldest)
+/// [`oldest_of`] for every sender that is owed something. From one sender to the next is a step in the index, whatever the
+/// backlog between them.
+pub(super) const OLDEST_OWED: &str = "
+WITH RECURSIVE owing(sender) AS (
+  SELECT min(sender) FROM owed INDEXED BY owed_due
+  UNION ALL
+  SELECT (SELECT min(sender) FROM owed INDEXED BY owed_due WHERE owed.sender > owing.sender)
+  FROM owing WHERE sender IS NOT NULL)
+SELECT min(since_ms) FROM (
+  SELECT (SELECT since_ms FROM owed INDEXED BY owed_due WHERE sender = owing.sender AND due_ms = 0
+          ORDER BY seq LIMIT 1) AS since_ms FROM owing
+  UNION ALL
+  SELECT (SELECT since_ms FROM owed INDEXED BY owed_moved_since WHERE sender = owing.sender AND due_ms > 0
+          ORDER BY since_ms LIMIT 1) FROM owing)";
+
+pub(super) fn oldest_owed(conn: &Connection) -> Result<Option<i64>> {
+    Ok(conn.prepare_cached(OLDEST_OWED)?.query_row([], |row| row.get(0))?)
 }
 
 pub(super) fn route_figures(conn: &Connection, route: &str, since_ms: i64) -> Result<RouteFigures> {

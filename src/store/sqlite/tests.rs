@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rusqlite::Connection;
+use rusqlite::{Connection, StatementStatus};
 
 use super::schema::{self, Format};
-use super::{check, open, open_readonly, open_with_clock, read};
+use super::{check, open, open_readonly, open_with_clock, read, story};
 use crate::clock::ManualClock;
 use crate::event::{Data, Ordering};
 use crate::store::conformance::{
@@ -402,4 +402,23 @@ async fn a_page_of_failures_costs_what_it_shows_however_long_the_log_is() {
     let first = failures(None, None, 1_000_000);
     assert!(first.items.is_empty());
     assert!(times(failures(None, first.next, 1_000_000)).starts_with(&[2, 1, 0]));
+}
+
+#[tokio::test]
+async fn no_backlog_adds_a_step_to_finding_the_oldest_delivery_of_all() {
+    let bed = Directory::new();
+    let desk = Desk::open(&bed).await;
+    for name in ["a", "b", "c"] {
+        desk.put(name, &["*"]).await;
+    }
+    let mut steps = Vec::new();
+    for _ in 0..2 {
+        desk.messages(300, T0).await;
+        let conn = Connection::open(path(&bed).join(schema::FILE)).unwrap();
+        let mut oldest = conn.prepare(story::OLDEST_OWED).unwrap();
+        let found: Option<i64> = oldest.query_row([], |row| row.get(0)).unwrap();
+        assert_eq!(found, Some(T0));
+        steps.push(oldest.get_status(StatementStatus::VmStep));
+    }
+    assert_eq!(steps[0], steps[1]);
 }
