@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value as Json;
 
@@ -36,6 +37,12 @@ pub trait Lookup {
     /// The document's directory: what relative paths are from.
     fn directory(&self) -> &Path;
 }
+
+/// How long an exec provider may take where its `timeoutMs` says nothing.
+pub const PROVIDER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// However long its `timeoutMs` asks for: reconciles and stops wait for it.
+pub const LONGEST_PROVIDER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A part of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]

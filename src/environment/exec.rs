@@ -11,13 +11,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value as Json, json};
 
 use super::LARGEST_FILE;
+use crate::document::reference::{LONGEST_PROVIDER_TIMEOUT, PROVIDER_TIMEOUT};
 use crate::secret::Secret;
-
-/// How long an exec provider may take where it says nothing.
-const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// However long it asks for: reconciles and stops wait for it.
-const LONGEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Values that one call asks for at most.
 pub(super) const IDS: usize = 64;
@@ -26,7 +21,7 @@ pub(super) const IDS: usize = 64;
 pub(super) type Said = Option<Result<Secret, String>>;
 
 /// Asks for values, at most [`IDS`]; what is said of each, in their order. Whatever the provider does and starts, it is over
-/// after `timeoutMs`.
+/// after `timeoutMs`, a minute at most.
 pub(super) fn ask(provider: &str, definition: &Json, ids: &[&str]) -> Result<Vec<Said>, String> {
     let answer = run(provider, definition, ids)?;
     let said = ids.iter().map(|id| {
@@ -51,8 +46,8 @@ fn run(provider: &str, definition: &Json, ids: &[&str]) -> Result<Json, String> 
     };
     let timeout = definition["timeoutMs"]
         .as_u64()
-        .map_or(TIMEOUT, Duration::from_millis)
-        .min(LONGEST_TIMEOUT);
+        .map_or(PROVIDER_TIMEOUT, Duration::from_millis)
+        .min(LONGEST_PROVIDER_TIMEOUT);
     let passed = texts("passEnv")
         .into_iter()
         .filter_map(|name| Some((name, std::env::var_os(name)?)));

@@ -130,8 +130,33 @@ impl Check<'_> {
             return;
         };
         for entry in providers.members().unwrap_or_default() {
-            self.providers.insert(entry.key.to_string(), entry.value.to_json());
+            let definition = entry.value.to_json();
+            if let Some(arguments) = entry.value.get("args") {
+                self.hide(arguments); // a program may be given a secret there
+            }
+            if let (Some("exec"), Some(timeout)) = (definition["source"].as_str(), entry.value.get("timeoutMs")) {
+                let place = Place::root("secrets");
+                let place = place.key("providers");
+                self.provider_timeout(timeout, &place.key(&entry.key));
+            }
+            self.providers.insert(entry.key.to_string(), definition);
         }
+    }
+
+    /// What another part of OpenClaw may keep to, and is not kept to here: a warning.
+    fn provider_timeout(&mut self, timeout: &Node<'_>, place: &Place<'_>) {
+        let [usual, longest] =
+            [reference::PROVIDER_TIMEOUT, reference::LONGEST_PROVIDER_TIMEOUT].map(|t| t.as_millis());
+        let message = match timeout.to_json().as_u64() {
+            Some(ms) if u128::from(ms) <= longest => return,
+            Some(ms) => format!("{ms} ms is longer than a provider may take: it is ended after {longest} ms"),
+            None => format!("this is no whole number of milliseconds: {usual} ms counts instead"),
+        };
+        let fault = Fault::new(Code::ProviderTimeout, message);
+        let fault = fault.hint(format!(
+            "write a number from 1 to {longest}, or leave it out for {usual}"
+        ));
+        self.report(&place.key("timeoutMs"), &timeout.span(), fault);
     }
 
     fn webhooks(&mut self, node: &Node<'_>, place: &Place<'_>, desired: &mut Desired) {

@@ -406,3 +406,38 @@ fn of_a_url_with_a_token_no_part_is_told_as_a_reference() {
     let said = crate::document::diagnostic::text(&diagnostics, false);
     assert!(said.contains("did you mean `${PLACE}`?"), "{said}");
 }
+
+#[test]
+fn a_providers_time_limit_that_is_not_kept_to_is_a_warning() {
+    for (provider, told) in [
+        ("source: exec, timeoutMs: 60000", None),
+        ("source: exec, command: /bin/vault", None),
+        ("source: file, timeoutMs: 60001", None),
+        (
+            "source: exec, timeoutMs: 120000",
+            Some("120000 ms is longer than a provider may take: it is ended after 60000 ms"),
+        ),
+        (
+            "source: exec, timeoutMs: '5000'",
+            Some("no whole number of milliseconds: 5000 ms counts instead"),
+        ),
+    ] {
+        let text =
+            format!("secrets: {{ providers: {{ vault: {{ args: [hunter2], {provider} }} }} }}\nwebhooks: {{}}\n");
+        let (desired, diagnostics) = loaded(&text);
+        assert!(desired.is_some(), "a warning refuses nothing");
+        let said = crate::document::diagnostic::text(&diagnostics, false);
+        assert_eq!(diagnostics.len(), usize::from(told.is_some()), "{said}");
+        assert!(
+            told.is_none_or(|told| said.contains(told) && diagnostics[0].code.as_str() == "OC161"),
+            "{said}"
+        );
+        assert!(
+            diagnostics
+                .iter()
+                .all(|found| found.path == "secrets.providers.vault.timeoutMs"),
+            "{said}"
+        );
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}

@@ -193,6 +193,9 @@ codes! {
         "Only `openclaw validate --resolve` and the gateway itself look at where a reference leads: a variable that is not \
          set, a file that cannot be read, a provider that has no such id, or a value that does not fit its field. Set the \
          variable (in the process or in the `.env` beside the document), or write the file.";
+    ProviderTimeout "OC161" Warning "a provider's time limit that is not kept to"
+        "`timeoutMs` of an exec provider in `secrets.providers` is a whole number of milliseconds, 5000 where it is left out. More than \
+         60000 is cut to that: the gateway's reconciles and its stop wait for a provider. What is no such number counts as left out.";
     TooMany "OC199" Note "more diagnostics than are shown"
         "At most 1,000 diagnostics are shown at once. Mend these first.";
 }

@@ -37,14 +37,14 @@ const NUMBERS: &[(&str, &str, &str, &str)] = &[
     (
         "values of an exec",
         "5 s",
-        "environment/exec.rs",
-        "TIMEOUT: Duration = Duration::from_secs(5);",
+        "document/reference.rs",
+        "PROVIDER_TIMEOUT: Duration = Duration::from_secs(5);",
     ),
     (
         "values of an exec",
         "60 s",
-        "environment/exec.rs",
-        "LONGEST_TIMEOUT: Duration = Duration::from_mins(1);",
+        "document/reference.rs",
+        "LONGEST_PROVIDER_TIMEOUT: Duration = Duration::from_mins(1);",
     ),
     (
         "request body",
