@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::{
-    NEXT_ID, Request, SECRET, Server, connect, delivery_id, load, post, receiver, runtime, start_gateway, until,
-};
+use super::load::{connect, load, next_request, post, until};
+use super::{SECRET, Server, receiver, runtime, start_gateway};
 
 const SENDERS: usize = 64;
 /// What is owed at least when the gateway is killed with a backlog.
@@ -17,10 +16,10 @@ const OWED: u64 = 250_000;
 const BEFORE_KILL: Duration = Duration::from_secs(4);
 
 /// Prints the figures.
-pub(super) fn measure(body: &str, rate: f64) {
+pub(super) fn measure(rate: f64) {
     println!("| requests/s | request to delivery, p50 | p99 | 2xx to first attempt, p99 |\n|---:|---:|---:|---:|");
     for rate in [50.0, rate / 2.0] {
-        let (mut whole, mut after) = latencies(body, rate, |endpoint| start_gateway(&outbound(endpoint, false)));
+        let (mut whole, mut after) = latencies(rate, |endpoint| start_gateway(&outbound(endpoint, false)));
         whole.sort_unstable();
         after.sort_unstable();
         println!(
@@ -39,7 +38,7 @@ pub(super) fn measure(body: &str, rate: f64) {
         ("all that 128 connections can send", Load::All),
         ("the same, to a sender that was paused", Load::Backlog(OWED)),
     ] {
-        let found = recovery(body, load);
+        let found = recovery(load);
         println!(
             "| {what} | {} | {} | {:.2} s | {:.2} s |",
             found.accepted,
@@ -51,13 +50,13 @@ pub(super) fn measure(body: &str, rate: f64) {
 }
 
 /// 1,000,000 events wait for a paused sender; then they are delivered.
-pub(super) fn backlog(body: &str) {
+pub(super) fn backlog() {
     const EVENTS: u64 = 1_000_000;
     let rt = runtime(2);
     let (delivered, endpoint) = counting(&rt);
     let sender = |paused| outbound(endpoint, paused);
     let server = start_gateway(&sender(true));
-    rt.block_on(load(server.address, body, |n| n >= EVENTS));
+    rt.block_on(load(server.address, |n| n >= EVENTS));
     let waiting = server.memory("VmRSS:");
     let begin = Instant::now();
     server.change(&sender(false));
@@ -119,16 +118,12 @@ fn noting(rt: &tokio::runtime::Runtime) -> (Times, SocketAddr) {
 }
 
 /// Of each request: until its delivery came, since it was sent and since it was answered (0 where the delivery was first).
-pub(super) fn latencies(
-    body: &str,
-    rate: f64,
-    gateway: impl FnOnce(SocketAddr) -> Server,
-) -> (Vec<Duration>, Vec<Duration>) {
+pub(super) fn latencies(rate: f64, gateway: impl FnOnce(SocketAddr) -> Server) -> (Vec<Duration>, Vec<Duration>) {
     let rt = runtime(2);
     let (came, endpoint) = noting(&rt);
     let server = gateway(endpoint);
     let seconds = if rate < 100.0 { 10.0 } else { 4.0 };
-    let sent = rt.block_on(paced(server.address, body, rate, Duration::from_secs_f64(seconds)));
+    let sent = rt.block_on(paced(server.address, rate, Duration::from_secs_f64(seconds)));
     let begin = Instant::now();
     while came.lock().expect("no panic").len() < sent.len() {
         assert!(begin.elapsed() < Duration::from_secs(30), "not all were delivered");
@@ -144,14 +139,13 @@ pub(super) fn latencies(
 }
 
 /// Posts at an even rate, whatever the answers take, for so long or until the server is gone; gives what was answered.
-async fn paced(to: SocketAddr, body: &str, rate: f64, run: Duration) -> Vec<(String, Instant, Instant)> {
+async fn paced(to: SocketAddr, rate: f64, run: Duration) -> Vec<(String, Instant, Instant)> {
     let sent: Arc<Mutex<Vec<(String, Instant, Instant)>>> = Arc::default();
     let begin = tokio::time::Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
     let next = Arc::new(AtomicU64::new(0));
     for _ in 0..SENDERS {
         let (sent, next) = (sent.clone(), next.clone());
-        let request = Request::new(body);
         tasks.spawn(async move {
             let mut stream = connect(to).await;
             let (mut bytes, mut buffer) = (Vec::new(), vec![0; 4096]);
@@ -162,8 +156,7 @@ async fn paced(to: SocketAddr, body: &str, rate: f64, run: Duration) -> Vec<(Str
                     return;
                 }
                 tokio::time::sleep_until(begin + due).await;
-                let id = delivery_id(NEXT_ID.fetch_add(1, Ordering::Relaxed));
-                request.write(&id, &mut bytes);
+                let id = next_request(&mut bytes);
                 let at = Instant::now();
                 if post(&mut stream, &bytes, &mut buffer).await.is_err() {
                     return;
@@ -201,22 +194,22 @@ struct Recovery {
 }
 
 /// Kills the gateway under load and starts it again.
-fn recovery(body: &str, load_of: Load) -> Recovery {
+fn recovery(load_of: Load) -> Recovery {
     let rt = runtime(2);
     let (came, endpoint) = noting(&rt);
     let delivered = || came.lock().expect("no panic").len() as u64;
     let paused = matches!(load_of, Load::Backlog(_));
     let mut server = start_gateway(&outbound(endpoint, paused));
     let accepted = rt.block_on(async {
-        let (to, body) = (server.address, body.to_owned());
+        let to = server.address;
         let waiting = match load_of {
-            Load::Backlog(owed) => load(to, &body, move |n| n >= owed).await,
+            Load::Backlog(owed) => load(to, move |n| n >= owed).await,
             Load::Paced(_) | Load::All => 0,
         };
         let under = tokio::spawn(async move {
             match load_of {
-                Load::Paced(rate) => paced(to, &body, rate, Duration::from_secs(20)).await.len() as u64,
-                Load::All | Load::Backlog(_) => until(to, &body, Duration::from_secs(20)).await,
+                Load::Paced(rate) => paced(to, rate, Duration::from_secs(20)).await.len() as u64,
+                Load::All | Load::Backlog(_) => until(to, Duration::from_secs(20)).await,
             }
         });
         tokio::time::sleep(BEFORE_KILL).await;

@@ -14,7 +14,8 @@ use openclaw::store::{
     Seq, Settlement, Store, sqlite,
 };
 
-use super::{SECRET, sample_body};
+use super::SECRET;
+use super::load::{BODIES, body};
 
 /// Each event has a kind. It goes to the senders of its kind, and to those of all kinds.
 const KINDS: usize = 12;
@@ -156,12 +157,15 @@ pub(super) async fn fill(directory: &Path, attempts: u64) {
         .into_iter()
         .map(|row| (row.key, row.name))
         .collect();
-    let body = bytes::Bytes::from(sample_body());
+    let bodies: Vec<bytes::Bytes> = (0..BODIES).map(|number| body(number).into()).collect();
     let (mut number, mut written) = (0, 0);
     loop {
         let chunk = number..(number + CHUNK).min(events);
         number = chunk.end;
-        let appends = chunk.map(|number| store.append(request(number, end_ms - SPAN_MS + step(number), &body)));
+        let appends = chunk.map(|number| {
+            let body = &bodies[usize::try_from(number % BODIES).expect("it is small")];
+            store.append(request(number, end_ms - SPAN_MS + step(number), body))
+        });
         for appended in join_all(appends).await {
             appended.expect("it is stored");
         }

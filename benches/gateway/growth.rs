@@ -4,15 +4,16 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use super::load::rate_over;
 use super::neighbours::fan_out;
-use super::{measure_backlog, rate_over, runtime, scale, start_bare, start_gateway};
+use super::{measure_backlog, runtime, scale, start_bare, start_gateway};
 
 /// A line of a drawing: its name, and points by growing x.
 type Line = (&'static str, Vec<(f64, f64)>);
 
 /// Measures, prints and draws.
 #[allow(clippy::cast_precision_loss)] // small whole numbers
-pub(super) fn measure(body: &str, run: Duration, directory: &Path) {
+pub(super) fn measure(run: Duration, directory: &Path) {
     std::fs::create_dir_all(directory).expect("the directory can be made");
     let put = |name: &str, drawing: &Drawing| {
         println!("{}", drawing.table());
@@ -22,7 +23,7 @@ pub(super) fn measure(body: &str, run: Duration, directory: &Path) {
     let (mut bare, mut accepted) = (Vec::new(), Vec::new());
     for connections in [1, 4, 16, 64, 128, 256, 512] {
         for (server, line) in [(start_bare(), &mut bare), (start_gateway(""), &mut accepted)] {
-            let figure = runtime(2).block_on(rate_over(connections, &server, body, run));
+            let figure = runtime(2).block_on(rate_over(connections, &server, run));
             line.push((connections as f64, figure.rate));
         }
     }
@@ -36,7 +37,7 @@ pub(super) fn measure(body: &str, run: Duration, directory: &Path) {
         },
     );
 
-    let backlogs = [1_000, 10_000, 100_000].map(|events| (events as f64, measure_backlog(body, events)));
+    let backlogs = [1_000, 10_000, 100_000].map(|events| (events as f64, measure_backlog(events)));
     put(
         "backlog.svg",
         &Drawing {
@@ -47,7 +48,7 @@ pub(super) fn measure(body: &str, run: Duration, directory: &Path) {
         },
     );
 
-    let senders = [1, 10, 100, 1_000].map(|senders| (senders as f64, fan_out(body, senders)));
+    let senders = [1, 10, 100, 1_000].map(|senders| (senders as f64, fan_out(senders)));
     put(
         "senders.svg",
         &Drawing {

@@ -20,6 +20,7 @@ mod bare;
 mod delivery;
 mod filling;
 mod growth;
+mod load;
 mod neighbours;
 mod reading;
 mod scale;
@@ -32,13 +33,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
+
+use self::load::{load, rate, until};
 
 const SECRET: &str = "bench-secret";
-const WARM_UP: Duration = Duration::from_millis(500);
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
@@ -75,41 +74,40 @@ fn measure(arguments: &[String]) {
         .position(|a| a == "--seconds")
         .and_then(|at| arguments.get(at + 1)?.parse().ok());
     let run = Duration::from_secs(seconds.unwrap_or(5));
-    let body = sample_body();
     println!(
         "{} connections, {} byte bodies, {} s a figure, {} cores\n",
         connections(),
-        body.len(),
+        load::body(0).len(),
         run.as_secs(),
         cores()
     );
 
     if arguments.iter().any(|a| a == "--backlog") {
-        delivery::backlog(&body);
+        delivery::backlog();
         return;
     }
     if arguments.iter().any(|a| a == "--neighbours") {
-        neighbours::measure(&body);
+        neighbours::measure();
         return;
     }
     if let Some(at) = arguments.iter().position(|a| a == "--growth") {
         let directory = arguments.get(at + 1).map_or("docs/performance", String::as_str);
-        growth::measure(&body, run, Path::new(directory));
+        growth::measure(run, Path::new(directory));
         return;
     }
     if arguments.iter().any(|a| a == "--delivery") {
-        let (figure, _) = measure_end_to_end(&body, run);
-        delivery::measure(&body, figure.rate);
+        let (figure, _) = measure_end_to_end(run);
+        delivery::measure(figure.rate);
         return;
     }
     for (flag, measure) in [
-        ("--accept", measure_accept as fn(&str, Duration) -> Figure),
-        ("--end-to-end", |body, run| measure_end_to_end(body, run).0),
+        ("--accept", measure_accept as fn(Duration) -> Figure),
+        ("--end-to-end", |run| measure_end_to_end(run).0),
     ] {
         if arguments.iter().any(|a| a == flag) {
             let mut ratios = Vec::new();
             for _ in 0..5 {
-                let (bare, ours) = (measure_bare(&body, run), measure(&body, run));
+                let (bare, ours) = (measure_bare(run), measure(run));
                 println!(
                     "{:.0} of {:.0}: {:.3}, {:.1} us of {:.1}",
                     ours.rate,
@@ -125,10 +123,10 @@ fn measure(arguments: &[String]) {
             return;
         }
     }
-    let first = measure_bare(&body, run);
-    let accept = measure_accept(&body, run);
-    let (end_to_end, delivered) = measure_end_to_end(&body, run);
-    let last = measure_bare(&body, run);
+    let first = measure_bare(run);
+    let accept = measure_accept(run);
+    let (end_to_end, delivered) = measure_end_to_end(run);
+    let last = measure_bare(run);
     let bare = Figure {
         rate: f64::midpoint(first.rate, last.rate),
         cpu_us: f64::midpoint(first.cpu_us, last.cpu_us),
@@ -144,7 +142,7 @@ fn measure(arguments: &[String]) {
     let note = format!("target 0.20; {delivered} delivered");
     row("accepted, durable, signed, delivered", &end_to_end, &note);
 
-    let (small, large) = (measure_backlog(&body, 1_000), measure_backlog(&body, 100_000));
+    let (small, large) = (measure_backlog(1_000), measure_backlog(100_000));
     println!("\n| events waiting | resident |\n|---:|---:|");
     println!(
         "| 1,000 | {small:.1} MiB |\n| 100,000 | {large:.1} MiB ({:+.1}) |",
@@ -158,6 +156,17 @@ struct Figure {
     rate: f64,
     /// Processor time of the server's process for one of them, in microseconds.
     cpu_us: f64,
+}
+
+impl Figure {
+    #[allow(clippy::cast_precision_loss)] // counts of a few millions
+    fn of(requests: u64, time: Duration, cpu: Duration) -> Self {
+        let requests = requests as f64;
+        Self {
+            rate: requests / time.as_secs_f64(),
+            cpu_us: cpu.as_secs_f64() * 1e6 / requests,
+        }
+    }
 }
 
 /// Over how many connections the load comes.
@@ -176,19 +185,6 @@ fn runtime(threads: usize) -> tokio::runtime::Runtime {
         .enable_all()
         .build()
         .expect("a runtime can be made")
-}
-
-fn sample_body() -> String {
-    let text = "the quick brown fox jumps over the lazy dog ".repeat(14);
-    format!(
-        r#"{{"action":"opened","issue":{{"number":1347,"title":"Found a bug","body":"{text}"}},"sender":{{"login":"octocat","id":1}}}}"#
-    )
-}
-
-fn signature(body: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("any length is a key");
-    mac.update(body.as_bytes());
-    hex::encode(mac.finalize().into_bytes())
 }
 
 // ---- servers ----
@@ -328,144 +324,17 @@ async fn serve_on<F>(
     }
 }
 
-// ---- load ----
-
-/// Delivery ids go on from figure to figure: a repeat would be cheaper than a new delivery.
-static NEXT_ID: AtomicU64 = AtomicU64::new(0);
-
-/// A delivery id as GitHub makes them: none comes twice, and they come in no order, which is what costs a store most.
-fn delivery_id(number: u64) -> String {
-    // The finalizer of SplitMix64: a bijection.
-    let mut z = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^= z >> 31;
-    let part = |from: u32, bits: u32| (z >> from) & ((1 << bits) - 1);
-    format!(
-        "{:08x}-{:04x}-{:04x}-8000-000000000000",
-        part(32, 32),
-        part(16, 16),
-        part(0, 16)
-    )
-}
-
-/// What is posted, but for the delivery's id.
-struct Request(String);
-
-impl Request {
-    fn new(body: &str) -> Self {
-        Self(format!(
-            "\r\nX-GitHub-Event: issues\r\nX-GitHub-Hook-ID: 292430182\r\nX-GitHub-Hook-Installation-Target-ID: 79929171\r\n\
-             X-GitHub-Hook-Installation-Target-Type: repository\r\nUser-Agent: GitHub-Hookshot/044aadd\r\nAccept: */*\r\n\
-             Content-Type: application/json\r\nX-Hub-Signature-256: sha256={}\r\nContent-Length: {}\r\n\r\n{body}",
-            signature(body),
-            body.len()
-        ))
-    }
-
-    fn write(&self, id: &str, into: &mut Vec<u8>) {
-        into.clear();
-        into.extend_from_slice(b"POST /webhook/github HTTP/1.1\r\nHost: bench\r\nX-GitHub-Delivery: ");
-        into.extend_from_slice(id.as_bytes());
-        into.extend_from_slice(self.0.as_bytes());
-    }
-}
-
-async fn connect(to: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(to).await.expect("the server accepts");
-    stream.set_nodelay(true).expect("a TCP option");
-    stream
-}
-
-/// Posts one request. Anything but a 200 ends the program, a connection that is cut is an error.
-async fn post(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> std::io::Result<()> {
-    stream.write_all(request).await?;
-    let mut have = 0;
-    while !buffer[..have].ends_with(b"\r\n\r\n") {
-        match stream.read(&mut buffer[have..]).await? {
-            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-            n => have += n,
-        }
-    }
-    let text = String::from_utf8_lossy(&buffer[..have]);
-    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
-    Ok(())
-}
-
-/// Posts over every connection until `done` says so, or until it is cut; gives how many were answered.
-async fn load(to: SocketAddr, body: &str, done: impl Fn(u64) -> bool + Send + Sync + 'static) -> u64 {
-    load_over(connections(), to, body, done).await
-}
-
-async fn load_over(
-    connections: usize,
-    to: SocketAddr,
-    body: &str,
-    done: impl Fn(u64) -> bool + Send + Sync + 'static,
-) -> u64 {
-    let done = Arc::new(done);
-    let (sent, answered) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let request = Arc::new(Request::new(body));
-    let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..connections {
-        let (done, sent, answered, request) = (done.clone(), sent.clone(), answered.clone(), request.clone());
-        tasks.spawn(async move {
-            let mut stream = connect(to).await;
-            let (mut bytes, mut buffer) = (Vec::new(), vec![0; 4096]);
-            while !done(sent.fetch_add(1, Ordering::Relaxed)) {
-                let id = delivery_id(NEXT_ID.fetch_add(1, Ordering::Relaxed));
-                request.write(&id, &mut bytes);
-                if post(&mut stream, &bytes, &mut buffer).await.is_err() {
-                    return;
-                }
-                answered.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-    }
-    tasks.join_all().await;
-    answered.load(Ordering::Relaxed)
-}
-
-/// Answers per second over `run`, after a warm-up.
-async fn rate(server: &Server, body: &str, run: Duration) -> Figure {
-    rate_over(connections(), server, body, run).await
-}
-
-async fn rate_over(connections: usize, server: &Server, body: &str, run: Duration) -> Figure {
-    until(server.address, body, WARM_UP).await;
-    let (begin, cpu) = (Instant::now(), server.cpu());
-    let end = begin + run;
-    let answered = load_over(connections, server.address, body, move |_| Instant::now() >= end).await;
-    Figure::of(answered, begin.elapsed(), server.cpu().saturating_sub(cpu))
-}
-
-impl Figure {
-    #[allow(clippy::cast_precision_loss)] // counts of a few millions
-    fn of(requests: u64, time: Duration, cpu: Duration) -> Self {
-        let requests = requests as f64;
-        Self {
-            rate: requests / time.as_secs_f64(),
-            cpu_us: cpu.as_secs_f64() * 1e6 / requests,
-        }
-    }
-}
-
-async fn until(to: SocketAddr, body: &str, run: Duration) -> u64 {
-    let end = Instant::now() + run;
-    load(to, body, move |_| Instant::now() >= end).await
-}
-
-fn measure_bare(body: &str, run: Duration) -> Figure {
+fn measure_bare(run: Duration) -> Figure {
     let server = start_bare();
-    runtime(2).block_on(rate(&server, body, run))
+    runtime(2).block_on(rate(&server, run))
 }
 
-fn measure_accept(body: &str, run: Duration) -> Figure {
+fn measure_accept(run: Duration) -> Figure {
     let server = start_gateway("");
-    runtime(2).block_on(rate(&server, body, run))
+    runtime(2).block_on(rate(&server, run))
 }
 
-fn measure_end_to_end(body: &str, run: Duration) -> (Figure, u64) {
+fn measure_end_to_end(run: Duration) -> (Figure, u64) {
     runtime(2).block_on(async {
         let delivered = Arc::new(AtomicU64::new(0));
         let count = delivered.clone();
@@ -475,7 +344,7 @@ fn measure_end_to_end(body: &str, run: Duration) -> (Figure, u64) {
         .await;
         let server = start_gateway(&delivery::outbound(endpoint, false));
         let (begin, cpu) = (Instant::now(), server.cpu());
-        let accepted = until(server.address, body, run).await;
+        let accepted = until(server.address, run).await;
         while delivered.load(Ordering::Relaxed) < accepted {
             assert!(
                 begin.elapsed() < run + Duration::from_mins(2),
@@ -489,11 +358,11 @@ fn measure_end_to_end(body: &str, run: Duration) -> (Figure, u64) {
 }
 
 /// Resident memory, in MiB, with so many events waiting for an endpoint that is away.
-fn measure_backlog(body: &str, events: u64) -> f64 {
+fn measure_backlog(events: u64) -> f64 {
     let server = start_gateway(
         "  outbound:\n    away: { url: \"http://127.0.0.1:9/\", events: [webhook.received], paused: true }\n",
     );
-    let accepted = runtime(2).block_on(load(server.address, body, move |n| n >= events));
+    let accepted = runtime(2).block_on(load(server.address, move |n| n >= events));
     assert_eq!(accepted, events);
     server.memory("VmRSS:")
 }

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
 use super::delivery::{at, counting, latencies};
-use super::{NEXT_ID, Request, SECRET, Server, connect, delivery_id, post, runtime, start_gateway};
+use super::load::{connect, next_request, post, request};
+use super::{SECRET, Server, runtime, start_gateway};
 
 const SENDERS: usize = 1_000;
 /// Requests a second to the healthy one.
@@ -18,10 +19,10 @@ const RATE: f64 = 50.0;
 const TIMES: usize = 7;
 
 /// Prints the figures.
-pub(super) fn measure(body: &str) {
+pub(super) fn measure() {
     println!("| beside it | request to delivery, p50 | p99 |\n|---|---:|---:|");
     for hanging in [0, SENDERS] {
-        let (mut whole, _) = latencies(body, RATE, |endpoint| beside(endpoint, hanging));
+        let (mut whole, _) = latencies(RATE, |endpoint| beside(endpoint, hanging));
         whole.sort_unstable();
         println!(
             "| {hanging} senders that hang | {:.2} ms | {:.2} ms |",
@@ -31,7 +32,7 @@ pub(super) fn measure(body: &str) {
     }
     println!(
         "\none event to {SENDERS} senders: all delivered after {:.1} ms",
-        fan_out(body, SENDERS)
+        fan_out(SENDERS)
     );
 }
 
@@ -55,10 +56,9 @@ fn beside(endpoint: SocketAddr, hanging: usize) -> Server {
     if hanging > 0 {
         runtime(1).block_on(async {
             let mut stream = connect(server.address).await;
-            let request = Request::new(&super::sample_body());
             let bytes = format!(
                 "POST /webhook/other HTTP/1.1\r\nHost: bench\r\nX-GitHub-Delivery: hang{}",
-                request.0
+                request(0)
             );
             post(&mut stream, bytes.as_bytes(), &mut vec![0; 4096])
                 .await
@@ -94,7 +94,7 @@ fn hang(taken: Arc<AtomicUsize>) -> u16 {
 }
 
 /// From the post of one event until all of so many senders have delivered it, in milliseconds.
-pub(super) fn fan_out(body: &str, senders: usize) -> f64 {
+pub(super) fn fan_out(senders: usize) -> f64 {
     let rt = runtime(2);
     let (delivered, endpoint) = counting(&rt);
     let mut outbound = "  outbound:\n".to_owned();
@@ -114,8 +114,7 @@ pub(super) fn fan_out(body: &str, senders: usize) -> f64 {
             rt.block_on(async {
                 let mut stream = connect(server.address).await;
                 let mut bytes = Vec::new();
-                let id = delivery_id(NEXT_ID.fetch_add(1, Ordering::Relaxed));
-                Request::new(body).write(&id, &mut bytes);
+                next_request(&mut bytes);
                 post(&mut stream, &bytes, &mut vec![0; 4096])
                     .await
                     .expect("the server answers");
