@@ -208,7 +208,10 @@ fn a_store_without_room_is_told_before_it_refuses_and_takes_events_again_when_it
     let gateway = Gateway::start(&version(1024 * 1024));
     gateway.condition("StorePressure", "Ok");
     let fill = |bytes: usize| {
-        let data = json!({ "text": "x".repeat(bytes) });
+        // What does not repeat itself takes its room.
+        let mut random = vec![0; bytes / 2];
+        getrandom::fill(&mut random).unwrap();
+        let data = json!({ "text": hex::encode(random) });
         gateway
             .post("/v1/events", &json!({ "event": "message.sent", "data": data }))
             .status

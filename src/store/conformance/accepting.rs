@@ -294,7 +294,7 @@ pub(crate) async fn a_full_store_refuses_appends_and_lets_deliveries_go_on(bed: 
     let sender = desk.put("s", &["*"]).await;
     let big = || {
         let mut big = event("a.b");
-        let text = format!("\"{}\"", "x".repeat(50_000));
+        let text = format!("\"{}\"", noise(50_000));
         big.data = Data::written(text);
         big
     };

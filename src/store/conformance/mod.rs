@@ -260,6 +260,13 @@ pub(crate) fn event(name: &str) -> Event {
     }
 }
 
+/// Text that takes its room: a store may keep what repeats itself in less.
+pub(crate) fn noise(bytes: usize) -> String {
+    let mut random = vec![0; bytes / 2];
+    getrandom::fill(&mut random).unwrap();
+    hex::encode(random)
+}
+
 /// An event with so many bytes of data.
 pub(crate) fn event_of(bytes: usize) -> Event {
     let data = format!("\"{}\"", "x".repeat(bytes - 2));

@@ -102,7 +102,7 @@ pub fn check(directory: &Path) -> Result<Option<Checked>> {
 
 /// Reads every event. Returns how many there are, and how many deliveries are owed and dead of them.
 fn read_events(conn: &Connection, problems: &mut Vec<String>) -> Result<(u64, u64, u64)> {
-    let mut all = conn.prepare("SELECT first, last, bytes FROM segments ORDER BY first")?;
+    let mut all = conn.prepare("SELECT first, last, packed, bytes FROM segments ORDER BY first")?;
     let mut rows = all.query([])?;
     let (mut events, mut owed, mut dead) = (0, 0, 0);
     while let Some(row) = rows.next()? {

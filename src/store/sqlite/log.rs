@@ -14,7 +14,8 @@ use super::row::Id;
 use super::segment::{Draft, Segment, Stored};
 use crate::store::Result;
 
-/// From so many bytes on a segment is ended (one append may be longer): to read one event is to read its segment.
+/// From so many bytes on, before they are compressed, a segment is ended (one append may be longer): to read one event is to
+/// read its segment.
 const SEGMENT_BYTES: usize = 64 * 1024;
 
 /// The ids of a segment are at most so far from its first in time, in milliseconds; others are odd.
@@ -44,7 +45,7 @@ impl Log {
         }
         let found = self.read(
             conn,
-            "SELECT first, last, bytes FROM segments WHERE first <= ?1 ORDER BY first DESC LIMIT 1",
+            "SELECT first, last, packed, bytes FROM segments WHERE first <= ?1 ORDER BY first DESC LIMIT 1",
             seq,
         )?;
         Ok(found.filter(|segment| segment.seqs().contains(&seq)))
@@ -54,7 +55,7 @@ impl Log {
     pub(super) fn before(&self, conn: &Connection, seq: i64) -> Result<Option<Arc<Segment>>> {
         self.read(
             conn,
-            "SELECT first, last, bytes FROM segments WHERE first < ?1 ORDER BY first DESC LIMIT 1",
+            "SELECT first, last, packed, bytes FROM segments WHERE first < ?1 ORDER BY first DESC LIMIT 1",
             seq,
         )
     }
@@ -66,7 +67,7 @@ impl Log {
         }
         self.read(
             conn,
-            "SELECT first, last, bytes FROM segments WHERE first > ?1 ORDER BY first LIMIT 1",
+            "SELECT first, last, packed, bytes FROM segments WHERE first > ?1 ORDER BY first LIMIT 1",
             seq,
         )
     }
@@ -112,9 +113,10 @@ impl Log {
     }
 }
 
-/// The segment of a row of (first, last, bytes).
+/// The segment of a row of (first, last, packed, bytes).
 pub(super) fn open(row: &Row<'_>) -> Result<Segment> {
-    Segment::open(row.get(0)?, row.get(1)?, row.get(2)?)
+    let bytes = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
+    Segment::open(row.get(0)?, row.get(1)?, row.get(2)?, bytes)
 }
 
 /// The time of a UUID of version 7, in milliseconds.
@@ -222,8 +224,8 @@ impl Writing {
         let there = i64::try_from(self.draft.there()).expect("it fits in memory");
         let (low, high) = self.ids.take().map(|(_, low, high)| (low, high)).unzip();
         conn.prepare_cached(
-            "INSERT INTO segments(first, last, events, newest_ms, low, high, keys, bytes)
-             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO segments(first, last, events, newest_ms, low, high, packed, keys, bytes)
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?8)",
         )?
         .execute((
             self.next - events,

@@ -144,10 +144,10 @@ fn forget_segment(conn: &Connection, first: i64, last: i64, has: i64) -> Result<
             .execute([first])?;
     } else {
         let segment = conn
-            .prepare_cached("SELECT first, last, bytes FROM segments WHERE first = ?1")?
+            .prepare_cached("SELECT first, last, packed, bytes FROM segments WHERE first = ?1")?
             .query_row([first], |row| Ok(log::open(row)))??;
         let (bytes, kept) = segment.only(|seq| held.contains(&seq))?;
-        conn.prepare_cached("UPDATE segments SET events = ?2, bytes = ?3 WHERE first = ?1")?
+        conn.prepare_cached("UPDATE segments SET events = ?2, packed = 1, bytes = ?3 WHERE first = ?1")?
             .execute((first, kept, bytes))?;
     }
     let mut attempts = 0;

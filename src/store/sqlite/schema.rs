@@ -37,10 +37,11 @@ impl Format {
 /// This release's.
 pub(super) const FORMAT: Format = Format {
     schema: SCHEMA,
-    migrations: &[],
+    migrations: &[|tx| tx.execute_batch("ALTER TABLE segments ADD COLUMN packed INTEGER NOT NULL DEFAULT 0")],
 };
 
-// `segments`: see `log.rs`; its `keys` stand before its `bytes`, so that reading them does not read those.
+// `segments`: see `log.rs`; its `keys` stand before its `bytes`, so that reading them does not read those. `packed` is 0 for those
+// that were written in format 1.
 // `owed.due_ms` is 0 for a delivery that was never attempted nor put back: it is due since `since_ms`, and such rows of a
 // sender lie in order of their seq both in the table and in `owed_due`. `owed.lane` is made of the session's text, or
 // negative and its own where there is none. `lanes` is filled for senders that claim by session alone.
@@ -48,7 +49,7 @@ const SCHEMA: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY NOT NULL) WITHOUT ROWID;
 CREATE TABLE segments(
   first INTEGER PRIMARY KEY, last INTEGER NOT NULL, events INTEGER NOT NULL, newest_ms INTEGER NOT NULL,
-  low BLOB, high BLOB, keys BLOB NOT NULL, bytes BLOB NOT NULL);
+  low BLOB, high BLOB, packed INTEGER NOT NULL, keys BLOB NOT NULL, bytes BLOB NOT NULL);
 CREATE INDEX segments_ids ON segments(high, low) WHERE high IS NOT NULL;
 CREATE TABLE odd_ids(seq INTEGER PRIMARY KEY, id ANY NOT NULL UNIQUE);
 CREATE TABLE keys(key BLOB PRIMARY KEY, event_id ANY NOT NULL, expires_ms INTEGER NOT NULL) WITHOUT ROWID;

@@ -1,8 +1,12 @@
 //! A segment: requests and events that one transaction accepted, as the bytes of one row.
 //!
 //! ```text
-//! records ... | an offset for each event (u32, 0: the event is gone) | CRC-32 of all before
+//! row: length of what is packed (u32) | LZ4 block | CRC-32 of all before
+//! packed: records ... | an offset for each event (u32, 0: the event is gone)
 //! ```
+//!
+//! Requests of one platform repeat one another's headers and members, and each byte is written twice (log and database). A row
+//! of format 1 holds what is packed as it is, and the CRC-32.
 //!
 //! An event whose data repeats its request's body holds what stands before and after it: the body is stored once.
 
@@ -157,9 +161,10 @@ impl Draft {
         for offset in self.offsets.drain(..) {
             self.bytes.extend_from_slice(&offset.to_le_bytes());
         }
-        let sum = crc32fast::hash(&self.bytes);
-        self.bytes.extend_from_slice(&sum.to_le_bytes());
-        std::mem::take(&mut self.bytes)
+        let mut row = lz4_flex::block::compress_prepend_size(&self.bytes);
+        self.bytes.clear();
+        row.extend_from_slice(&crc32fast::hash(&row).to_le_bytes());
+        row
     }
 
     fn uint(&mut self, number: usize) {
@@ -231,23 +236,28 @@ pub(super) struct Stored {
 
 impl Segment {
     /// The bytes of a row that holds the seqs from `first` to `last`.
-    pub(super) fn open(first: i64, last: i64, bytes: Vec<u8>) -> Result<Self> {
+    pub(super) fn open(first: i64, last: i64, packed: bool, row: &[u8]) -> Result<Self> {
         let damaged = || StoreError::Damaged(format!("the events from {first} to {last} are not what was written"));
         let events = usize::try_from(last - first + 1).map_err(|_| damaged())?;
-        let (rest, sum) = bytes.split_last_chunk().ok_or_else(damaged)?;
+        let (rest, sum) = row.split_last_chunk().ok_or_else(damaged)?;
         if crc32fast::hash(rest) != u32::from_le_bytes(*sum) {
             return Err(damaged());
         }
+        let bytes = if packed {
+            lz4_flex::block::decompress_size_prepended(rest).map_err(|_| damaged())?
+        } else {
+            rest.to_vec()
+        };
         let table = events
             .checked_mul(4)
-            .and_then(|table| rest.len().checked_sub(table))
+            .and_then(|table| bytes.len().checked_sub(table))
             .ok_or_else(damaged)?;
         Ok(Self { first, bytes, table })
     }
 
     /// Its seqs, those of events that are gone too.
     pub(super) fn seqs(&self) -> std::ops::Range<i64> {
-        let events = (self.bytes.len() - 4 - self.table) / 4;
+        let events = (self.bytes.len() - self.table) / 4;
         self.first..self.first + i64::try_from(events).expect("it fits in memory")
     }
 
@@ -255,7 +265,7 @@ impl Segment {
     fn at(&self, seq: i64) -> Option<usize> {
         let index = usize::try_from(seq.checked_sub(self.first)?).ok()?;
         let at = self.table + index.checked_mul(4)?;
-        let offset = self.bytes[..self.bytes.len() - 4].get(at..)?.first_chunk()?;
+        let offset = self.bytes.get(at..)?.first_chunk()?;
         (u32::from_le_bytes(*offset) as usize).checked_sub(1)
     }
 

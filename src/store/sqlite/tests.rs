@@ -11,7 +11,7 @@ use super::{check, open, open_readonly, open_with_clock, read, story};
 use crate::clock::ManualClock;
 use crate::event::{Data, Ordering};
 use crate::store::conformance::{
-    Bed, Desk, HOUR, T0, append, attempt, conformance, event, keyed, new, page, put, settlement,
+    Bed, Desk, HOUR, T0, append, attempt, conformance, event, keyed, new, noise, page, put, settlement,
 };
 use crate::store::{Commit, EventQuery, LogQuery, Outcome, SenderKey, Store, StoreError};
 
@@ -91,7 +91,7 @@ async fn a_store_of_a_newer_release_is_refused() {
         .unwrap();
     drop(conn);
     let expected = |error: StoreError| {
-        let newer = matches!(&error, StoreError::Newer { found: 9, known: 1, written_by } if written_by == "3.1.4");
+        let newer = matches!(&error, StoreError::Newer { found: 9, known: 2, written_by } if written_by == "3.1.4");
         assert!(newer, "{error}");
     };
     expected(open(path(&bed), 0, "a test").unwrap_err());
@@ -102,13 +102,15 @@ async fn a_store_of_a_newer_release_is_refused() {
 /// A release that this one is the past of.
 const NEXT: Format = Format {
     schema: schema::FORMAT.schema,
-    migrations: &[|tx| {
+    migrations: &[schema::FORMAT.migrations[0], |tx| {
         tx.execute_batch("ALTER TABLE segments ADD COLUMN colour TEXT; UPDATE segments SET colour = 'red'")
     }],
 };
 const BROKEN: Format = Format {
     schema: schema::FORMAT.schema,
-    migrations: &[|tx| tx.execute_batch("UPDATE segments SET events = 7; UPDATE nonsense SET a = 1")],
+    migrations: &[schema::FORMAT.migrations[0], |tx| {
+        tx.execute_batch("UPDATE segments SET events = 7; UPDATE nonsense SET a = 1")
+    }],
 };
 
 #[tokio::test]
@@ -119,7 +121,7 @@ async fn an_older_store_is_copied_and_brought_forward() {
     drop(desk);
     let read_only = schema::open_readonly(path(&bed), &NEXT).map(|_| ()).unwrap_err();
     assert!(
-        matches!(&read_only, StoreError::Engine(text) if text.contains("format 1")),
+        matches!(&read_only, StoreError::Engine(text) if text.contains("format 2")),
         "{read_only}"
     );
     schema::open(path(&bed), &BROKEN).map(|_| ()).unwrap_err();
@@ -133,16 +135,16 @@ async fn an_older_store_is_copied_and_brought_forward() {
     drop(old);
     let conn = schema::open(path(&bed), &NEXT).unwrap();
     assert_eq!(count(&conn, "SELECT count(*) FROM segments WHERE colour = 'red'"), 3);
-    assert_eq!(count(&conn, "PRAGMA user_version"), 2);
+    assert_eq!(count(&conn, "PRAGMA user_version"), 3);
     drop(conn);
     assert!(matches!(
         open(path(&bed), 0, "old"),
-        Err(StoreError::Newer { found: 2, known: 1, .. })
+        Err(StoreError::Newer { found: 3, known: 2, .. })
     ));
     // The copy is the store as it was.
     let back = path(&bed).join("back");
     std::fs::create_dir(&back).unwrap();
-    std::fs::copy(path(&bed).join("store.db.format-1"), back.join(schema::FILE)).unwrap();
+    std::fs::copy(path(&bed).join("store.db.format-2"), back.join(schema::FILE)).unwrap();
     let copy = open(&back, 0, "a test").unwrap();
     let query = EventQuery {
         page: page(10),
@@ -276,7 +278,7 @@ async fn a_store_is_read_and_checked_beside_its_gateway() {
         let checked = check(path(&bed)).unwrap().unwrap();
         assert_eq!(
             (checked.events, checked.owed, checked.dead, checked.format),
-            (5, 5, 0, 1)
+            (5, 5, 0, 2)
         );
         assert_eq!(checked.problems, [""; 0]);
     }
@@ -288,7 +290,7 @@ async fn space_of_what_is_gone_is_given_back() {
     let desk = Desk::open(&bed).await;
     let bulk = (0..2000).map(|_| {
         let mut event = event("a.b");
-        event.data = Data::written(format!("\"{}\"", "x".repeat(8000)));
+        event.data = Data::written(format!("\"{}\"", noise(8000)));
         new(event)
     });
     desk.store.append(append(bulk.collect(), T0)).await.unwrap();

@@ -7,8 +7,8 @@ fn data(text: &str) -> Data {
     Data::written(text)
 }
 
-fn open(bytes: Vec<u8>, events: i64) -> Result<Segment> {
-    Segment::open(7, 7 + events - 1, bytes)
+fn open(row: &[u8], events: i64) -> Result<Segment> {
+    Segment::open(7, 7 + events - 1, true, row)
 }
 
 /// Two requests, one event of none, an id of another form.
@@ -55,10 +55,10 @@ fn is(stored: &Stored, event: &Event) {
 
 #[test]
 fn what_is_written_is_read_again_and_a_body_is_stored_once() {
-    let (bytes, events) = draft();
+    let (row, events) = draft();
+    let segment = open(&row, 4).unwrap();
     let text = "x".repeat(100);
-    assert_eq!(memchr::memmem::find_iter(&bytes, text.as_bytes()).count(), 1);
-    let segment = open(bytes, 4).unwrap();
+    assert_eq!(memchr::memmem::find_iter(&segment.bytes, text.as_bytes()).count(), 1);
     for (seq, event) in (7..).zip(&events) {
         is(&segment.event(seq).unwrap().unwrap(), event);
     }
@@ -90,7 +90,7 @@ fn an_event_that_is_gone_from_the_start_has_its_seq_and_no_more() {
     let mut draft = Draft::default();
     draft.append(&part, 7, true, [true, false].into_iter());
     assert_eq!((draft.events(), draft.there()), (2, 1));
-    let segment = open(draft.end(), 2).unwrap();
+    let segment = open(&draft.end(), 2).unwrap();
     assert!(segment.event(7).unwrap().is_none());
     let stored = segment.event(8).unwrap().unwrap();
     is(&stored, &new);
@@ -99,10 +99,10 @@ fn an_event_that_is_gone_from_the_start_has_its_seq_and_no_more() {
 
 #[test]
 fn what_is_kept_stays_as_it_was() {
-    let (bytes, events) = draft();
-    let (bytes, kept) = open(bytes, 4).unwrap().only(|seq| seq == 8 || seq == 10).unwrap();
+    let (row, events) = draft();
+    let (row, kept) = open(&row, 4).unwrap().only(|seq| seq == 8 || seq == 10).unwrap();
     assert_eq!(kept, 2);
-    let segment = open(bytes, 4).unwrap();
+    let segment = open(&row, 4).unwrap();
     for (seq, event) in (7..).zip(&events) {
         match segment.event(seq).unwrap() {
             Some(stored) => is(&stored, event),
@@ -112,9 +112,10 @@ fn what_is_kept_stays_as_it_was() {
     let stored = segment.event(8).unwrap().unwrap();
     let request = segment.request(&stored).unwrap().unwrap();
     assert_eq!((request.first, request.last), (Seq(7), Seq(8)));
-    let (bytes, kept) = segment.only(|seq| seq == 10).unwrap();
+    let (row, kept) = segment.only(|seq| seq == 10).unwrap();
+    let segment = open(&row, 4).unwrap();
     assert_eq!(
-        (kept, memchr::memmem::find(&bytes, b"telegram")),
+        (kept, memchr::memmem::find(&segment.bytes, b"telegram")),
         (1, None),
         "a request without an event goes"
     );
@@ -122,15 +123,40 @@ fn what_is_kept_stays_as_it_was() {
 
 #[test]
 fn no_damage_is_passed_over() {
-    let (bytes, _) = draft();
-    for at in 0..bytes.len() {
-        let mut spoilt = bytes.clone();
+    let (row, _) = draft();
+    for at in 0..row.len() {
+        let mut spoilt = row.clone();
         spoilt[at] ^= 0x55;
-        assert!(matches!(open(spoilt, 4), Err(StoreError::Damaged(_))), "byte {at}");
+        assert!(matches!(open(&spoilt, 4), Err(StoreError::Damaged(_))), "byte {at}");
         assert!(
-            matches!(open(bytes[..at].to_vec(), 4), Err(StoreError::Damaged(_))),
+            matches!(open(&row[..at], 4), Err(StoreError::Damaged(_))),
             "cut at {at}"
         );
     }
-    assert!(open(bytes.clone(), -1).is_err() && open(bytes, i64::MAX / 2).is_err());
+    assert!(open(&row, -1).is_err() && open(&row, i64::MAX / 2).is_err());
+}
+
+#[test]
+fn what_requests_repeat_is_stored_once_and_what_repeats_nothing_costs_no_more() {
+    let with_body = |body: Vec<u8>| RawRequest {
+        body: body.into(),
+        ..request("telegram")
+    };
+    let mut draft = Draft::default();
+    let repeated = with_body((b' '..=b'~').collect());
+    for seq in 7..57 {
+        let mut part = Draft::default();
+        let place = (part.request(&repeated, 0, 1), &repeated);
+        let event = event("a.b");
+        part.event(&event, &Id::from(event.id.as_str()), T0, Some(place));
+        draft.append(&part, seq, true, [false].into_iter());
+    }
+    let (before, row) = (draft.len(), draft.end().len());
+    assert!(row < before / 5, "{before} became {row}");
+
+    let mut random = vec![0; 100_000];
+    getrandom::fill(&mut random).unwrap();
+    draft.request(&with_body(random), 57, 0);
+    let (before, row) = (draft.len(), draft.end().len());
+    assert!(row < before + before / 100, "{before} became {row}");
 }
