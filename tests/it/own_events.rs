@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::harness::{Behaviour, Gateway, Receiver, Request, document, eventually};
@@ -209,9 +211,9 @@ fn a_store_without_room_is_told_before_it_refuses_and_takes_events_again_when_it
     gateway.condition("StorePressure", "Ok");
     let fill = |bytes: usize| {
         // What does not repeat itself takes its room.
-        let mut random = vec![0; bytes / 2];
+        let mut random = vec![0; bytes / 4 * 3];
         getrandom::fill(&mut random).unwrap();
-        let data = json!({ "text": hex::encode(random) });
+        let data = json!({ "text": STANDARD.encode(random) });
         gateway
             .post("/v1/events", &json!({ "event": "message.sent", "data": data }))
             .status

@@ -10,6 +10,15 @@ fn limits() -> Limits {
     }
 }
 
+// Neither a drain nor an end.
+fn unhurried(limits: &Limits) -> Pace<'_> {
+    Pace {
+        limits,
+        drained: None,
+        closing: None,
+    }
+}
+
 // A connection that began so many seconds ago.
 fn activity(age_s: u64) -> Arc<Activity> {
     let mut activity = Activity::new();
@@ -20,11 +29,7 @@ fn activity(age_s: u64) -> Arc<Activity> {
 #[test]
 fn a_connection_without_a_request_has_the_time_of_its_headers() {
     let limits = limits();
-    let pace = Pace {
-        limits: &limits,
-        drained: None,
-        closing: None,
-    };
+    let pace = unhurried(&limits);
     assert_eq!(pace.next(&activity(9)), Step::Wait(Duration::from_secs(10)));
     assert_eq!(pace.next(&activity(10)), Step::Cut);
     let trickling = activity(11);
@@ -35,11 +40,7 @@ fn a_connection_without_a_request_has_the_time_of_its_headers() {
 #[test]
 fn a_connection_between_requests_has_the_idle_time_and_a_begun_request_that_of_headers() {
     let limits = limits();
-    let pace = Pace {
-        limits: &limits,
-        drained: None,
-        closing: None,
-    };
+    let pace = unhurried(&limits);
     let idle = activity(100);
     drop(InFlight::new(&idle));
     assert!(matches!(pace.next(&idle), Step::Wait(at) if at >= Duration::from_secs(175)));
@@ -76,11 +77,7 @@ fn a_request_in_flight_is_never_cut_for_being_idle() {
 #[test]
 fn http2_pings_are_no_request_that_begins() {
     let limits = limits();
-    let pace = Pace {
-        limits: &limits,
-        drained: None,
-        closing: None,
-    };
+    let pace = unhurried(&limits);
     let activity = activity(30);
     activity.received(b"PRI * HTTP/2.0\r\n", true);
     drop(InFlight::new(&activity));

@@ -19,6 +19,8 @@ pub(crate) use replaying::*;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use super::{
     Append, Appended, Attempt, Claim, Commit, DeadReason, DedupeKey, EventQuery, NewEvent, Outcome, Owed, Page,
@@ -262,9 +264,9 @@ pub(crate) fn event(name: &str) -> Event {
 
 /// Text that takes its room: a store may keep what repeats itself in less.
 pub(crate) fn noise(bytes: usize) -> String {
-    let mut random = vec![0; bytes / 2];
+    let mut random = vec![0; bytes / 4 * 3];
     getrandom::fill(&mut random).unwrap();
-    hex::encode(random)
+    STANDARD.encode(random)
 }
 
 /// An event with so many bytes of data.

@@ -300,6 +300,8 @@ async fn space_of_what_is_gone_is_given_back() {
         dead_ms: HOUR,
         max_bytes: 0,
     };
+    let bytes = desk.store.totals().await.unwrap().bytes;
+    assert!(bytes > 16_000_000, "{bytes} bytes take no room");
     assert_eq!(desk.store.retain(retention, T0 + 2 * HOUR).await.unwrap().events, 2000);
     desk.store.close().await;
     assert!(size() < 8 * 1024 * 1024, "{} bytes for nothing", size());
